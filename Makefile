@@ -1,0 +1,71 @@
+# Two commands: `make repro` runs the study, `make test` the tests. The environment builds itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.arml-ready
+
+# The first of these that runs and is 3.11 or 3.12; or name one: make repro PYTHON=/path/to/python
+CANDIDATES := python3.12 python3.11 python3 python
+SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 12)))
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+            if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+
+.PHONY: help env repro paper full toy test check bench clean-env
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make repro      build the environment if needed, run the default study (dvc repro)"
+	@echo "make paper      the paper's study: six data sets, from the mirror in ARML_MIRROR"
+	@echo "make full       MNIST and Fashion-MNIST in full, from the mirror too"
+	@echo "make toy        a study of seconds, in a workspace of its own"
+	@echo "make test       all tests"
+	@echo "make check      ruff and mypy"
+	@echo "make bench      time against a straightforward implementation; reports/benchmarks"
+	@echo "make clean-env  remove $(VENV)"
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "error: Python 3.11 or 3.12 is needed, and none of '$(CANDIDATES)' is one." >&2; \
+	  echo "       Install it, or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@"$(PYTHON)" -c '$(SUPPORTED)' || { \
+	  echo "error: $(PYTHON) is $$("$(PYTHON)" -V 2>&1); Python 3.11 or 3.12 is needed." >&2; exit 1; }
+	@if ! $(BIN)/python -c '$(SUPPORTED)' 2>/dev/null; then \
+	  echo "[env] creating $(VENV) with $$("$(PYTHON)" -V)"; "$(PYTHON)" -m venv --clear $(VENV); fi
+	@echo "[env] installing the pinned packages (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --progress-bar off \
+	  -c constraints.txt -e '.[pipeline,dev]' | awk '/^(Collecting|Processing|Requirement)/ { n++ } \
+	    n >= last + 40 { last = n; print "[env]   " n " requirements looked up"; fflush() } \
+	    /^Installing/ { print "[env]   installing " NF - 3 " packages"; fflush() }'
+	@touch $(STAMP)
+	@echo "[env] ready"
+
+repro: $(STAMP)
+	@$(BIN)/python -m flows.repro
+
+paper: $(STAMP)
+	@$(BIN)/python -m flows.repro --study paper
+
+full: $(STAMP)
+	@$(BIN)/python -m flows.repro --study full
+
+toy: $(STAMP)
+	@$(BIN)/python -m flows.repro --study toy
+
+test: $(STAMP)
+	@echo "[test] unit, property, golden and integration tests"
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --dist loadgroup
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict arml
+	$(BIN)/mypy flows
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.benchmarks
+
+clean-env:
+	rm -rf $(VENV)

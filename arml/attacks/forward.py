@@ -1,0 +1,210 @@
+"""The K-NN forward pass of the attacks: is this point misclassified? Exact, and fast where points move little.
+
+Two classes answer the same question with the same answer, bit for bit: :class:`PlainForward` asks the classifier
+about every point, :class:`PrunedForward` looks at the few training points that can be among the K nearest.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arml.neighbors import MahalanobisKNN, predict_codes, vote
+
+__all__ = ["Forward", "PlainForward", "PrunedForward"]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.intp]
+
+_CROWDED = 0.75
+"""Rows no longer asked about are dropped once the others are at most this share."""
+
+
+class Forward(Protocol):
+    """Decides for a batch of candidates; row i belongs to the same test point in every call."""
+
+    def __call__(self, Z: Floats, active: Bools) -> Bools:
+        """True where row i of ``Z`` (n, D) is misclassified; False, unlooked at, where ``active`` is not set.
+
+        A row that has once been left out is not asked about again.
+        """
+        ...
+
+
+class PlainForward:
+    """Ask the classifier about every active row: N distances a candidate.
+
+    Parameters
+    ----------
+    classifier : MahalanobisKNN, fitted
+    targets : ndarray of shape (n,)
+        Position of each row's true label in ``classifier.classes_``.
+    """
+
+    def __init__(self, classifier: MahalanobisKNN, targets: Ints) -> None:
+        self._classifier, self._targets = classifier, targets
+
+    def __call__(self, Z: Floats, active: Bools) -> Bools:
+        out = np.zeros(len(Z), dtype=bool)
+        if active.any():
+            codes = predict_codes(self._classifier.reference_, Z[active], self._classifier.n_neighbors)
+            out[active] = codes != self._targets[active]
+        return out
+
+
+class PrunedForward:
+    """The same decisions from lists of the training points that can be neighbours near where a row is now.
+
+    Each row has an anchor a (some earlier candidate) and the ``width`` training points nearest to it; all others
+    lie at √d(a, x_j) ≥ B. By the triangle inequality they stay at √d(z, x_j) ≥ B − ‖G(z − a)‖, so while the K-th
+    smallest distance in the list is below that, the K nearest are in the list. Otherwise the row gets a new
+    anchor at z, whose list comes from a wider one kept in the same way, and that one, in the end, from all N
+    points. As the attack's steps shrink, a row is hardly ever anchored again.
+
+    Distances in the lists may be off by rounding. Where the K-th and (K+1)-th are closer than a safe tolerance,
+    and the points that close do not all have one label, the row goes alone to the classifier. So a decision is
+    always the classifier's own, whatever the batch, the widths or the linear algebra library.
+
+    Parameters
+    ----------
+    classifier : MahalanobisKNN, fitted
+    targets : ndarray of shape (n,)
+        Position of each row's true label in ``classifier.classes_``.
+    width, wide : int, optional
+        Lengths of a row's two lists.
+
+    Attributes
+    ----------
+    n_anchored, n_scanned, n_referred : int
+        New anchors; those that had to look at all N points; decisions left to the classifier.
+
+    Notes
+    -----
+    Cost a call: O(n (width + D) r), plus O(wide r) for a new anchor and O(N r) for a new wide list.
+    Memory: O(n (width r + wide)).
+    """
+
+    def __init__(
+        self, classifier: MahalanobisKNN, targets: Ints, *, width: int | None = None, wide: int | None = None
+    ) -> None:
+        self._reference = reference = classifier.reference_
+        self._classifier, self._targets = classifier, targets
+        self._k, n_train = int(classifier.n_neighbors), reference.n_train
+        self._width = min(n_train, max(width or 2 * self._k + 26, self._k))
+        self._wide = min(n_train, max(wide or 1024, self._width))
+        self._components = None if reference.metric.is_identity else reference.metric.components
+        n, (rank, n_features) = len(targets), reference.metric.components.shape
+        # one column more than the list, at infinity: so there is a (K+1)-th distance even for K = N;
+        # nothing is beyond doubt until a row has its first anchor (beyond = -inf)
+        columns = self._width + 1
+        self._anchor = np.zeros((n, n_features))
+        self._offset = np.zeros((n, columns, rank))
+        self._offset_sq = np.zeros((n, columns))
+        self._offset_sq[:, -1] = np.inf
+        self._label = np.zeros((n, columns), dtype=np.intp)
+        self._beyond = np.full(n, -np.inf)
+        self._wide_rows: list[Ints | None] = [np.zeros(0, dtype=np.intp)] * n
+        self._wide_anchor = np.zeros((n, rank))
+        self._wide_beyond = np.full(n, -np.inf)
+        self._live = np.arange(n)
+        self._columns_of_row = np.arange(n)[:, None] * columns
+        self.n_anchored = self.n_scanned = self.n_referred = 0
+
+    def __call__(self, Z: Floats, active: Bools) -> Bools:
+        if np.count_nonzero(active) <= _CROWDED * self._live.size:
+            self._keep(active[self._live])
+        out = np.zeros(len(Z), dtype=bool)
+        out[self._live] = self._decide(Z[self._live], active[self._live])
+        return out
+
+    def _keep(self, keep: Bools) -> None:
+        """Forget the rows that are no longer asked about."""
+        for name in ("_live", "_targets", "_anchor", "_offset", "_offset_sq", "_label", "_beyond"):
+            setattr(self, name, getattr(self, name)[keep])
+        self._wide_anchor, self._wide_beyond = self._wide_anchor[keep], self._wide_beyond[keep]
+        self._wide_rows = [rows for rows, kept in zip(self._wide_rows, keep) if kept]
+        self._columns_of_row = self._columns_of_row[: self._live.size]
+
+    def _decide(self, Z: Floats, active: Bools) -> Bools:
+        # four times the tie step at least: covers it, and the rounding here and in the classifier
+        tolerance = 2.0 * self._reference.margin(self._reference.centered(Z), np.zeros(len(Z)))
+        distances, order, to_next, to_rest = self._nearest(Z, slice(None))
+        strayed = np.flatnonzero(active & ~(to_rest > tolerance))
+        if strayed.size:
+            for row in strayed:
+                self._move_anchor(int(row), Z[row])
+            again = self._nearest(Z[strayed], strayed)
+            distances[strayed], order[strayed], to_next[strayed], to_rest[strayed] = again
+        labels = self._label.take(self._columns_of_row + order)
+        out = (vote(labels, self._reference.classes.size) != self._targets) & active
+        for row in np.flatnonzero(active & ~(np.minimum(to_next, to_rest) > tolerance)):
+            if to_rest[row] <= tolerance[row] or not self._ties_agree(int(row), distances[row], tolerance[row]):
+                self.n_referred += 1
+                code = predict_codes(self._reference, Z[row : row + 1], self._k)[0]
+                out[row] = code != self._targets[row]
+        return np.asarray(out)
+
+    def _nearest(self, Z: Floats, rows: slice | Ints) -> tuple[Floats, Ints, Floats, Floats]:
+        """What the rows' lists say about candidates Z (m, D).
+
+        Returns squared distances to the list (m, width + 1), places of the K nearest in it (m, K), and how much
+        farther than the K-th are, in squared distance and at least, the next in the list and all that is not.
+        """
+        k = self._k
+        step = Z - self._anchor[rows]
+        if self._components is not None:
+            step = step @ self._components.T
+        moved_sq = np.square(step).sum(axis=1)
+        distances = np.matmul(self._offset[rows], step[:, :, None])[:, :, 0]
+        distances *= -2.0
+        distances += self._offset_sq[rows]
+        distances += moved_sq[:, None]
+        order = np.argpartition(distances, (k - 1, k), axis=1)[:, : k + 1]
+        edge = distances.take(self._columns_of_row[: len(Z)] + order[:, k - 1 :])
+        rest = np.square(np.maximum(self._beyond[rows] - np.sqrt(moved_sq), 0.0))
+        return distances, order[:, :k], edge[:, 1] - edge[:, 0], rest - edge[:, 0]
+
+    def _ties_agree(self, row: int, distances: Floats, tolerance: float) -> bool:
+        """True where the listed points that may or may not be among the K nearest all have one label."""
+        kth = np.partition(distances, self._k - 1)[self._k - 1]
+        tied = self._label[row][np.abs(distances - kth) <= tolerance]
+        return bool((tied == tied[0]).all())
+
+    def _move_anchor(self, row: int, z: Floats) -> None:
+        """Anchor a row at its candidate z: list the ``width`` nearest training points and a bound on the rest."""
+        self.n_anchored += 1
+        reference, width = self._reference, self._width
+        centered = reference.centered(z[None])
+        u = centered[0] if self._components is None else self._components @ centered[0]
+        slack = float(reference.margin(centered, np.zeros(1))[0])
+        beyond = float(self._wide_beyond[row] - np.sqrt(np.square(u - self._wide_anchor[row]).sum()))
+        chosen, last = self._closest(self._wide_rows[row], u, width, slack)
+        if last > beyond:
+            chosen, beyond = self._closest(None, u, self._wide, slack)
+            self.n_scanned += 1
+            self._wide_rows[row] = None if self._wide == reference.n_train else chosen
+            self._wide_anchor[row], self._wide_beyond[row] = u, beyond
+            chosen, last = self._closest(chosen, u, width, slack)
+        offset = reference.u[chosen] - u
+        self._anchor[row] = z
+        self._offset[row, :-1] = offset
+        self._offset_sq[row, :-1] = np.square(offset).sum(axis=1)
+        self._label[row, :-1] = reference.codes[chosen]
+        self._beyond[row] = min(last, beyond)
+
+    def _closest(self, listed: Ints | None, u: Floats, width: int, slack: float) -> tuple[Ints, float]:
+        """The ``width`` nearest to u among the ``listed`` training points (None: all), and how far the others are."""
+        reference = self._reference
+        if listed is None:
+            points, squared, rows = reference.u, reference.u_sq, np.arange(reference.n_train)
+        else:
+            points, squared, rows = reference.u[listed], reference.u_sq[listed], listed
+        if width >= rows.size:
+            return rows, np.inf
+        relative = squared - 2.0 * (points @ u)
+        order = np.argpartition(relative, width)
+        last = np.sqrt(max(relative[order[width]] + u @ u - slack, 0.0)) * (1.0 - 1e-12)
+        return rows[order[:width]], float(last)

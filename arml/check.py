@@ -1,0 +1,298 @@
+"""A checker of stored certificates that shares no code with the solvers: a few lines of linear algebra in float64.
+
+**The lower bound.** It accepts a certificate only if it can prove the claimed radius from the training points that the
+certificate names, its own rounding subtracted (a true certificate of the last digit may be rejected, a false one is not
+accepted). With 1/p + 1/q = 1 for the norm ‖·‖_p of the perturbation:
+
+* closed form: j cannot come before i within e_ij = (d_j − d_i) / (2 ‖w_i − w_j‖_q) (eq. 9), where the bound
+  ‖w_i − w_j‖₂ ≤ σ_max(G) (√d_i + √d_j) of the triangle inequality is tried first, since it costs next to nothing;
+* weak duality: j cannot come before *all* of i₁ … i_m within [−bᵀλ]₊ / ‖Aᵀλ‖_q for any λ ≥ 0, where the rows of A
+  are w_i − w_j and b_i = (d_i − d_j) / 2 (Hölder); the faces ±δ_k ≤ b of a box are rows like any other;
+* what is farther than the farthest corner of the box is nowhere: then the bound is infinite.
+
+**The upper bound**, of K = 1, is a δ no longer than claimed and in the box, with some training point of another class
+as near to x + δ as all of the true class. Ties are lost, and distances that rounding cannot tell apart are ties (see
+:mod:`arml.reference`): accepted is a squared distance that is larger by at most ``_TIES`` times the rounding bound of
+such differences as far as a shortest perturbation can reach. So the prediction changes within a rounding of x + δ.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+
+from arml.certificate import Certificate, Proof, Verdict
+from arml.mahalanobis import as_metric
+from arml.validation import check_features, check_training_set
+
+__all__ = ["Certificate", "CertificateChecker", "Proof", "Verdict", "check_certificate"]
+
+Vector = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+_EPS = 2.0**-52
+_TIES = 8.0
+_ROWS = 4096
+# Far above what underflow loses of a length or of a squared one, far below what the solver accepts as data.
+_TINY, _TINY_SQUARED = 1e-150, 1e-300
+_HUGE_SQUARED = 1e270
+_DUAL = {1.0: np.inf, 2.0: 2.0, np.inf: 1.0}
+_DISTANCE = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}
+
+
+class _Point(NamedTuple):
+    """One test point (centred, z) and what is claimed about it."""
+
+    z: Vector
+    d: Vector
+    error: float
+    tie: float
+    label: Any
+    claim: Certificate
+    q: float
+    low: Vector
+    high: Vector
+    corner: float
+
+    def proves(self, bounds: Vector) -> NDArray[np.bool_]:
+        """Whether each lower bound reaches the claimed radius, or is beyond the farthest corner of the box."""
+        return np.asarray((bounds >= self.claim.radius) | (bounds > self.corner))
+
+
+class CertificateChecker:
+    """Checks many certificates against one training set and metric.
+
+    Parameters
+    ----------
+    X_train, y_train : array-likes of shape (N, D), (N,)
+    M : None, ndarray of shape (D, D), MahalanobisMetric or fitted learner
+
+    Notes
+    -----
+    Cost of a check: O(N D) for the distances and the nearest of the pool, and O(p D) for each rival that those do not
+    keep away. Memory: one matrix like the training set, or two with another metric than the Euclidean; one more while
+    it is made.
+    """
+
+    def __init__(self, X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> None:
+        X, self.y = check_training_set(X_train, y_train)
+        metric = as_metric(M, X.shape[1])
+        self.center = X.mean(axis=0)
+        centered = X - self.center
+        self.size = float(np.sqrt(np.einsum("ij,ij->i", centered, centered).max()))
+        self.G = metric.components
+        self.u: Vector = centered if metric.is_identity else centered @ self.G.T
+        self.w: Vector = centered if metric.is_identity else self.u @ self.G
+        self.classes = np.unique(self.y)
+        self.sigma = metric.sigma_max
+        rank, self.width = self.G.shape
+        spread = 0.0 if metric.is_identity else float(np.sqrt(np.prod([np.abs(self.G).sum(a).max() for a in (0, 1)])))
+        self.terms = 4.0 * (rank + 4) * self.sigma + 8.0 * self.width * spread
+        self.w_error = _EPS * (self.sigma + (rank + self.width + 8) * spread / 2.0) * self.sigma * self.size
+
+    def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
+        """Accept or reject: ``x`` has shape (D,), ``label`` is its true class."""
+        c = certificate
+        point = check_features(np.asarray(x, dtype=np.float64)[None], name="x", n_features=self.width)[0]
+        flaw = self._flaw(label, c)
+        if flaw:
+            return Verdict(False, flaw)
+        at = self._point(point, label, c)
+        if not at.tie < _HUGE_SQUARED:
+            return Verdict(False, "squares of the features overflow")
+        flaw = self._upper_flaw(at) if c.upper < np.inf else ""
+        if flaw or c.radius == 0:
+            return Verdict(not flaw, flaw)
+        pool = np.unique(c.pool.astype(np.intp))
+        pool = pool[np.argsort(at.d[pool])]
+        if c.bound == "exact" and c.n_neighbors == 1:
+            return self._check_exact(at, pool)
+        if c.bound == "theorem1" and c.n_neighbors % 2 == 1:
+            k, negatives = (c.n_neighbors + 1) // 2, np.flatnonzero(self.y != label)
+            kept = _few(self._ahead(at, pool[self.y[pool] == label], negatives, k)[negatives], k, k)
+            return Verdict(kept, "" if kept else f"{k} negatives or more are within the claimed radius {c.radius}")
+        if c.bound == "plurality":
+            return self._check_plurality(at, pool)
+        return Verdict(False, f"no rule proves bound {c.bound!r} with {c.n_neighbors} neighbours")
+
+    def _flaw(self, label: Any, c: Certificate) -> str:
+        """What makes a certificate meaningless, "" if nothing."""
+        if not c.radius >= 0:
+            return f"the radius must be a number of at least 0, got {c.radius}"
+        if not c.upper >= c.radius:
+            return f"the upper bound must be a number no smaller than the radius {c.radius}, got {c.upper}"
+        if label not in self.classes:
+            return f"label {label!r} is unknown to the training set"
+        if not 1 <= c.n_neighbors <= self.y.size:
+            return f"n_neighbors must lie in [1, {self.y.size}], got {c.n_neighbors}"
+        if c.norm not in _DUAL:
+            return f"the norm must be 1, 2 or inf, got {c.norm}"
+        if c.bounds is not None and not (np.isfinite(c.bounds).all() and c.bounds[0] < c.bounds[1]):
+            return f"the box must be finite with low < high, got {c.bounds}"
+        for p in c.proofs:
+            if p.positives.shape != p.multipliers.shape or p.faces.shape != p.face_multipliers.shape:
+                return f"the proof for negative {p.negative} needs one multiplier for each positive and face"
+            if p.faces.size and (c.bounds is None or p.faces.min() < 0 or p.faces.max() >= 2 * self.width):
+                return f"the proof for negative {p.negative} uses faces that the box does not have"
+        indices = np.concatenate([c.pool, *(p.positives for p in c.proofs), [p.negative for p in c.proofs]])
+        if indices.size and (indices.min() < 0 or indices.max() >= self.y.size):
+            return f"training indices must lie in [0, {self.y.size}), got {indices.min()}…{indices.max()}"
+        if not -1 <= c.negative < self.y.size:
+            return f"the winning negative must lie in [-1, {self.y.size}), got {c.negative}"
+        return ""
+
+    def _point(self, x: Vector, label: Any, c: Certificate) -> _Point:
+        """Distances, what rounding can do to their differences, and the box as seen from x.
+
+        ``tie`` takes the rounding at the end of the longest way to a training point: no perturbation need be longer.
+        """
+        z = x - self.center
+        far = float(np.linalg.norm(z))
+        reach = far + (far + self.size) * (1.0 if c.norm == 2.0 else float(np.sqrt(self.width)))
+        bounds = c.bounds if c.bounds is not None else (-np.inf, np.inf)
+        low, high = np.minimum(bounds[0] - x, 0.0), np.maximum(bounds[1] - x, 0.0)
+        corner = float(np.linalg.norm(np.maximum(-low, high), c.norm)) * (1.0 + 1e-10)
+        error, tie = self._rounding(far), _TIES * self._rounding(reach)
+        return _Point(z, self._distances(z), error, tie, label, c, _DUAL[c.norm], low, high, corner)
+
+    def _distances(self, z: Vector) -> Vector:
+        """Squared distances of centred z to the training set."""
+        return np.asarray(cdist((self.G @ z)[None], self.u, "sqeuclidean")[0], dtype=np.float64)
+
+    def _rounding(self, length: float) -> float:
+        """What rounding can do to differences of squared distances to a point that far from the center."""
+        largest = max(self.size, length)
+        return float(_EPS * self.terms * self.sigma * largest * largest + _TINY_SQUARED)
+
+    def _upper_flaw(self, at: _Point) -> str:
+        """Why the perturbation does not prove the upper bound, "" if it does."""
+        c, delta = at.claim, at.claim.perturbation
+        if c.n_neighbors != 1:
+            return f"no rule proves an upper bound with {c.n_neighbors} neighbours"
+        if delta.shape != at.z.shape or not np.isfinite(delta).all():
+            return f"an upper bound needs a finite perturbation of shape {at.z.shape}"
+        if np.linalg.norm(delta, c.norm) > c.upper * (1.0 + (self.width + 4) * _EPS):
+            return f"the perturbation is longer than the upper bound {c.upper}"
+        if (delta < at.low * (1.0 + 4.0 * _EPS)).any() or (delta > at.high * (1.0 + 4.0 * _EPS)).any():
+            return "the perturbation leaves the box"
+        moved = at.z + delta
+        d, positive = self._distances(moved), self.y == at.label
+        error = self._rounding(float(max(np.linalg.norm(at.z), np.linalg.norm(moved))))
+        wins = ~positive & (d - d[positive].min() + error <= at.tie)
+        if not wins.any():
+            return "the perturbation brings no point of another class as near as the true class"
+        if c.negative >= 0 and not wins[c.negative]:
+            return f"point {c.negative} does not win at the perturbed point"
+        return ""
+
+    def _widen(self, q: float) -> float:
+        """What an ℓ2 error may amount to in ‖·‖_q."""
+        return float(np.sqrt(self.width)) if q == 1.0 else 1.0
+
+    def _ahead(self, at: _Point, pool: Indices, rivals: Indices, enough: int) -> Indices:
+        """How many points of the pool each rival provably cannot come before, counted up to ``enough``; shape (N,)."""
+        counts = np.zeros(self.y.size, dtype=np.intp)
+        roots = np.sqrt(at.d + at.error)
+        for group in np.split(pool, range(enough, pool.size, 8)):  # most rivals need only the nearest
+            gaps = at.d[rivals] - at.d[group][:, None] - at.error
+            widths = self._widen(at.q) * self.sigma * (roots[rivals] + roots[group][:, None]) * (1.0 + 1e-12) + _TINY
+            kept = at.proves(gaps / (2.0 * widths))
+            doubtful = np.flatnonzero(counts[rivals] + kept.sum(axis=0) < enough)
+            for some in np.array_split(doubtful, 1 + doubtful.size // _ROWS):
+                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * (1.0 + (self.width + 4) * _EPS)
+                widths += 2.0 * self._widen(at.q) * self.w_error + _TINY
+                kept[:, some] |= at.proves(gaps[:, some] / (2.0 * widths))
+            counts[rivals] += kept.sum(axis=0)
+            rivals = rivals[counts[rivals] < enough]
+        return counts
+
+    def _check_exact(self, at: _Point, pool: Indices) -> Verdict:
+        positives, negatives = pool[self.y[pool] == at.label], np.flatnonzero(self.y != at.label)
+        if not positives.size:
+            return Verdict(False, "the pool holds no point of the true class")
+        kept = self._ahead(at, positives, negatives, 1) > 0
+        for proof in at.claim.proofs:
+            weights = np.concatenate([proof.multipliers, proof.face_multipliers])
+            if (self.y[proof.positives] != at.label).any() or not (weights >= 0).all():
+                return Verdict(
+                    False, f"the proof for negative {proof.negative} uses a wrong class or a negative weight"
+                )
+            kept[proof.negative] |= at.proves(np.array(self._dual_bound(at, proof, weights)))
+        loose = negatives[~kept[negatives]]
+        if loose.size:
+            return Verdict(False, f"negative {loose[0]} is not kept away up to {at.claim.radius} ({loose.size} such)")
+        return Verdict(True, "")
+
+    def _dual_bound(self, at: _Point, proof: Proof, weights: Vector) -> float:
+        """[−bᵀλ]₊ / ‖Aᵀλ‖_q, rounding subtracted from the numerator and added to the denominator."""
+        if not (weights.size and 0.0 < weights.max() < np.inf):
+            return 0.0
+        weights = weights / weights.max()
+        width, pairs = self.width, proof.positives.size
+        faces = np.zeros((proof.faces.size, width))
+        faces[np.arange(proof.faces.size), proof.faces % width] = np.where(proof.faces < width, -1.0, 1.0)
+        A = np.vstack([self.w[proof.positives] - self.w[proof.negative], faces])
+        b = np.concatenate(
+            [
+                (at.d[proof.positives] - at.d[proof.negative]) / 2.0,
+                np.concatenate([-at.low, at.high])[proof.faces],
+            ]
+        )
+        count = weights.size + 4
+        gain = (
+            -float(b @ weights) - float(weights[:pairs].sum()) * at.error / 2.0 - count * _EPS * float(abs(b) @ weights)
+        )
+        blur = 2.0 * float(weights[:pairs].sum()) * self.w_error * self._widen(at.q) + _TINY
+        blur += (count + width) * _EPS * float(np.linalg.norm(abs(A).T @ weights, at.q))
+        return float(max(0.0, gain) / (np.linalg.norm(weights @ A, at.q) + blur))
+
+    def _check_plurality(self, at: _Point, pool: Indices) -> Verdict:
+        K, r, label = at.claim.n_neighbors, at.claim.radius, at.label
+        outside = np.flatnonzero(self.y != label)
+        own = self._ahead(at, pool[self.y[pool] == label], outside, K)
+        everyone = self._ahead(at, pool, outside, K)
+        for rival in self.classes[self.classes != label]:
+            members = np.flatnonzero(self.y == rival)
+            for m in range(1, K + 1):
+                q = min(m if rival < label else m - 1, K - m)
+                if K - m - q > (self.classes.size - 2) * m:
+                    continue
+                if not (
+                    _few(own[outside], q + 1, K - q) or _few(own[members], q + 1, m) or _few(everyone[members], K, m)
+                ):
+                    return Verdict(False, f"class {rival!r} may win with {m} votes within the claimed radius {r}")
+        return Verdict(True, "")
+
+
+def _few(ahead: Indices, row_rank: int, column_rank: int) -> bool:
+    """Whether fewer than ``column_rank`` rivals can come before all but ``row_rank`` − 1 of the pool."""
+    return bool((ahead < row_rank).sum() < column_rank)
+
+
+def check_certificate(
+    X_train: ArrayLike, y_train: ArrayLike, x: ArrayLike, label: Any, certificate: Certificate, M: Any = None
+) -> Verdict:
+    """Check one certificate; for many against the same training set use :class:`CertificateChecker`.
+
+    Parameters
+    ----------
+    X_train, y_train : array-likes of shape (N, D), (N,)
+    x : array-like of shape (D,)
+    label : the true class of ``x``
+    certificate : Certificate
+    M : None, ndarray of shape (D, D), MahalanobisMetric or fitted learner
+
+    Returns
+    -------
+    Verdict
+        ``accepted`` and the reason where not.
+
+    Raises
+    ------
+    ValueError
+        Non-finite features, wrong dimension, one class only, an unusable M.
+    """
+    return CertificateChecker(X_train, y_train, M).check(x, label, certificate)

@@ -1,0 +1,142 @@
+"""Entries of params.yaml to a DatasetSpec: the registry's sets and users' own data."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from arml.datasets.registry import available, get_spec
+from arml.datasets.spec import DatasetSpec, OwnData, Source
+from arml.datasets.tabular import SUFFIXES
+from arml.errors import DataError
+
+__all__ = ["spec_from_entry"]
+
+_KNOWN_SET_KEYS = ("source", "radii")
+_OWN_KEYS = ("source", "file", "label", "test_file", "test_fraction", "split_seed", "scaling", "radii")
+_OWN_SCALINGS = ("minmax", "unit", "none")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def spec_from_entry(name: str, entry: Mapping[str, Any] | None) -> DatasetSpec:
+    """Turn an entry of params.yaml's `datasets` into a spec.
+
+    Parameters
+    ----------
+    name : str
+        Key of the entry: a name of the registry, or a new one for own data.
+    entry : mapping or None
+        For a name of the registry: `source` (one of its sources; absent = the default) and `radii` (absent =
+        the paper's). For own data: ``source: file``; `file` and optionally `test_file` (.csv, .parquet or
+        .libsvm, in the folder of own data); `label` (column; not for .libsvm); `test_fraction` in (0, 1)
+        where there is no `test_file`, drawn class by class with `split_seed` (42); `scaling` "minmax"
+        (default), "unit" (one common shift and scale) or "none"; `radii`.
+
+    Returns
+    -------
+    DatasetSpec
+        With the entry's source as its only one, where the entry names it.
+
+    Raises
+    ------
+    DataError
+        Unknown data set or key, or a value that does not fit; the message names the data set and the key.
+    """
+    title = f"data set {name!r}"
+    if entry is not None and not isinstance(entry, Mapping):
+        raise DataError(f"{title}: its entry must be a mapping of keys to values, got {entry!r}")
+    values = dict(entry or {})
+    if name in available():
+        return _known_set(title, get_spec(name), values)
+    if values.get("source") != "file":
+        get_spec(name)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DataError(f"{title}: a name is made of small letters, digits, '-' and '_' (it becomes a folder)")
+    return _own_set(title, name, values)
+
+
+def _refuse_unknown(title: str, values: dict[str, Any], known: tuple[str, ...]) -> None:
+    odd = sorted(str(key) for key in values if key not in known)
+    if odd:
+        raise DataError(f"{title}: unknown keys {', '.join(odd)}; known are {', '.join(known)}")
+
+
+def _known_set(title: str, spec: DatasetSpec, values: dict[str, Any]) -> DatasetSpec:
+    _refuse_unknown(title, values, _KNOWN_SET_KEYS)
+    source = values.get("source")
+    if source is not None:
+        origins = tuple(origin for origin in spec.origins if origin.name == source)
+        if not origins:
+            raise DataError(f"{title}: source must be one of {', '.join(spec.sources)}, got {source!r}")
+        spec = replace(spec, origins=origins)
+    if values.get("radii") is not None:
+        spec = replace(spec, radii=_radii(title, values["radii"]))
+    return spec
+
+
+def _radii(title: str, value: Any) -> tuple[float, ...]:
+    numbers = list(value) if isinstance(value, (list, tuple)) else []
+    good = all(isinstance(r, (int, float)) and not isinstance(r, bool) and math.isfinite(r) for r in numbers)
+    if not numbers or not good or numbers[0] < 0 or any(a >= b for a, b in itertools.pairwise(numbers)):
+        raise DataError(
+            f"{title}: radii must be a list of ascending lengths from 0 on, e.g. [0, 0.1, 0.2], got {value!r}"
+        )
+    return tuple(float(r) for r in numbers)
+
+
+def _own_set(title: str, name: str, values: dict[str, Any]) -> DatasetSpec:
+    _refuse_unknown(title, values, _OWN_KEYS)
+    file = _file(title, "file", values.get("file"))
+    test_file = None if values.get("test_file") is None else _file(title, "test_file", values["test_file"])
+    libsvm = file.endswith(".libsvm")
+    if test_file is not None and libsvm != test_file.endswith(".libsvm"):
+        raise DataError(f"{title}: file and test_file must both be LIBSVM text, or neither")
+    label = values.get("label")
+    if libsvm and label is not None:
+        raise DataError(f"{title}: label is for CSV and Parquet; in LIBSVM text the label comes first on each line")
+    if not libsvm and not (isinstance(label, str) and label):
+        raise DataError(f"{title}: label must name the column of labels, got {label!r}")
+    scaling = values.get("scaling", "minmax")
+    if scaling not in _OWN_SCALINGS:
+        raise DataError(f"{title}: scaling must be one of {', '.join(_OWN_SCALINGS)}, got {scaling!r}")
+    seed = values.get("split_seed", 42)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise DataError(f"{title}: split_seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    return DatasetSpec(
+        name=name,
+        title=f"{name} (own data)",
+        n_features=None,
+        classes=(),
+        train_counts=(),
+        test_counts=(),
+        radii=_radii(title, values.get("radii")),
+        scaling=scaling,
+        origins=(Source("file", "own"),),
+        own=OwnData(file, label, test_file, _fraction(title, values.get("test_fraction"), test_file), seed),
+    )
+
+
+def _fraction(title: str, value: Any, test_file: str | None) -> float | None:
+    if (value is None) == (test_file is None):
+        raise DataError(f"{title}: give either test_file or test_fraction")
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1:
+        raise DataError(f"{title}: test_fraction must lie between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def _file(title: str, key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise DataError(f"{title}: {key} must name a file, got {value!r}")
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{title}: {key} must lie in the folder of own data, got {value!r}")
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{title}: {key} must end in {', '.join(SUFFIXES)}, got {value!r}")
+    return value

@@ -1,0 +1,259 @@
+"""The paper's baselines NCA, LMNN, ITML and LFDA as learners, with metric-learn's defaults.
+
+Each can be fitted on a stratified subset (``max_train``) where the full set would take too long. Subsets,
+fallbacks, non-convergence and warnings end up in ``fit_summary_``, not on the screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
+from arml.learners.checks import check_choice, check_has_pairs, check_int, check_positive, check_rank
+from arml.learners.resources import recorded_warnings
+from arml.learners.subsets import stratified_subset
+
+__all__ = ["ITML", "LFDA", "LMNN", "NCA"]
+
+INITS = ("auto", "pca", "lda", "identity", "random")
+
+# metric-learn 0.7 uses a name that scikit-learn 1.8 removes, and asks ARPACK for all eigenpairs: neither says
+# anything about the data
+_LIBRARY_NOISE = ("'force_all_finite' was renamed", "Attempting to use scipy.linalg.eigh instead")
+
+
+class _Baseline(MetricLearner):
+    """The common course: subset, library call with warnings recorded, notes gathered."""
+
+    max_train: int | None
+    random_state: int | None
+    seeded: ClassVar[bool] = True
+
+    def _check_params(self) -> None:
+        check_int("max_train", self.max_train, 2, optional=True)
+        check_int("random_state", self.random_state, 0, optional=True)
+        check_int("n_components", getattr(self, "n_components", None), 1, optional=True)
+
+    def _prepare(self) -> None:
+        with recorded_warnings():
+            import arml.learners.classical  # noqa: F401
+
+    def _learn(self, X: Floats, codes: Indices) -> LearnedMetric:
+        check_has_pairs(codes, self.method)
+        check_rank(getattr(self, "n_components", None), X)
+        if self.max_train is not None and self.max_train < codes.size:
+            rows = stratified_subset(codes, self.max_train, self.random_state)
+            X, codes = X[rows], codes[rows]
+        params = self.get_params()
+        del params["max_train"]
+        if not self.seeded:
+            del params["random_state"]
+        with recorded_warnings() as warned:
+            learned = self._runner()(X, codes, **params)
+        telling = [warning for warning in warned if not any(noise in warning for noise in _LIBRARY_NOISE)]
+        return replace(learned, notes=(*learned.notes, *telling))
+
+    def _runner(self) -> Callable[..., LearnedMetric]:
+        from arml.learners import classical
+
+        run: Callable[..., LearnedMetric] = getattr(classical, f"run_{self.method}")
+        return run
+
+
+class NCA(_Baseline):
+    """Neighbourhood components analysis (Goldberger et al. 2004), by L-BFGS.
+
+    Cost: O(N² D) an iteration and O(N²) memory; ``max_train`` bounds N.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        Rows of G; None is D.
+    init : str
+        "auto", "pca", "lda", "identity" or "random"; "auto" is the identity for a square G in all but sets
+        with more classes than features (then "lda").
+    max_iter : int
+    tol : float, optional
+    max_train : int, optional
+        Fit on a stratified subset of this many training points.
+    random_state : int or None
+    """
+
+    method = "nca"
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        init: str = "auto",
+        max_iter: int = 100,
+        tol: float | None = None,
+        max_train: int | None = None,
+        random_state: int | None = 42,
+    ) -> None:
+        self.n_components = n_components
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.max_train = max_train
+        self.random_state = random_state
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_choice("init", self.init, INITS)
+        check_int("max_iter", self.max_iter, 1)
+        check_positive("tol", self.tol, optional=True)
+
+
+class LMNN(_Baseline):
+    """Large margin nearest neighbours (Weinberger and Saul 2009), by gradient descent.
+
+    Cost: O(N²) an iteration and O(N²) memory; ``max_train`` bounds N. The history is the objective.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Target neighbours. Lowered to the size of the smallest class less one; classes of one member are left
+        out of the fit; both are noted.
+    min_iter, max_iter : int
+    learn_rate, regularization, convergence_tol : float
+    n_components : int, optional
+    init : str
+        As for :class:`NCA`.
+    max_train : int, optional
+    random_state : int or None
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, also: fewer than two classes with two members.
+    """
+
+    method = "lmnn"
+
+    def __init__(
+        self,
+        n_neighbors: int = 3,
+        min_iter: int = 50,
+        max_iter: int = 1000,
+        learn_rate: float = 1e-7,
+        regularization: float = 0.5,
+        convergence_tol: float = 1e-3,
+        n_components: int | None = None,
+        init: str = "auto",
+        max_train: int | None = None,
+        random_state: int | None = 42,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.min_iter = min_iter
+        self.max_iter = max_iter
+        self.learn_rate = learn_rate
+        self.regularization = regularization
+        self.convergence_tol = convergence_tol
+        self.n_components = n_components
+        self.init = init
+        self.max_train = max_train
+        self.random_state = random_state
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_choice("init", self.init, INITS)
+        check_int("n_neighbors", self.n_neighbors, 1)
+        check_int("min_iter", self.min_iter, 0)
+        check_int("max_iter", self.max_iter, 3)
+        for name in ("learn_rate", "regularization", "convergence_tol"):
+            check_positive(name, getattr(self, name))
+
+
+class ITML(_Baseline):
+    """Information-theoretic metric learning (Davis et al. 2007), by cyclic projections.
+
+    Cost: O(n_constraints D²) an iteration; the library holds all distances between the constrained points.
+
+    Parameters
+    ----------
+    gamma : float
+        Weight of the slack.
+    max_iter : int
+    tol : float
+    n_constraints : int, optional
+        Pairs of each kind; None is 20 C².
+    prior : str
+        "identity", "covariance" or "random".
+    max_train : int, optional
+    random_state : int or None
+    """
+
+    method = "itml"
+
+    def __init__(
+        self,
+        gamma: float = 1.0,
+        max_iter: int = 1000,
+        tol: float = 1e-3,
+        n_constraints: int | None = None,
+        prior: str = "identity",
+        max_train: int | None = None,
+        random_state: int | None = 42,
+    ) -> None:
+        self.gamma = gamma
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_constraints = n_constraints
+        self.prior = prior
+        self.max_train = max_train
+        self.random_state = random_state
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_positive("gamma", self.gamma)
+        check_positive("tol", self.tol)
+        check_int("max_iter", self.max_iter, 1)
+        check_int("n_constraints", self.n_constraints, 1, optional=True)
+        check_choice("prior", self.prior, ("identity", "covariance", "random"))
+
+
+class LFDA(_Baseline):
+    """Local Fisher discriminant analysis (Sugiyama 2007), in closed form.
+
+    Cost: O(Σ n_c²) memory over the class sizes n_c. Constant columns are dropped and noted.
+
+    Parameters
+    ----------
+    n_components : int, optional
+    k : int, optional
+        Neighbour of the local scaling; None is min(7, D − 1).
+    embedding_type : str
+        "weighted", "orthonormalized" or "plain".
+    max_train : int, optional
+    random_state : int or None
+        For the subset only.
+
+    Raises
+    ------
+    LearningError
+        In ``fit``: features linearly dependent within the classes, whose result would be complex.
+    """
+
+    method = "lfda"
+    seeded = False
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        k: int | None = None,
+        embedding_type: str = "weighted",
+        max_train: int | None = None,
+        random_state: int | None = 42,
+    ) -> None:
+        self.n_components = n_components
+        self.k = k
+        self.embedding_type = embedding_type
+        self.max_train = max_train
+        self.random_state = random_state
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_int("k", self.k, 1, optional=True)
+        check_choice("embedding_type", self.embedding_type, ("weighted", "orthonormalized", "plain"))

@@ -1,0 +1,161 @@
+"""What a fit costs and how it is kept apart from its neighbours: timing, memory, threads, warnings.
+
+Learners run side by side as threads of one process, and each of these touches state of the whole process; the
+two context managers below therefore count their users, so that the first one in sets the state and the last
+one out restores it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+__all__ = ["Meter", "recorded_warnings", "single_threaded"]
+
+_SAMPLING_INTERVAL = 0.02
+_PROCESS_STATUS = Path("/proc/self/status")
+
+
+def resident_mib() -> float:
+    """Resident memory of this process now, in MiB (its lifetime peak where /proc is missing)."""
+    try:
+        text = _PROCESS_STATUS.read_text(encoding="ascii")
+        return float(text.split("VmRSS:")[1].split()[0]) / 1024
+    except (OSError, IndexError, ValueError):
+        import resource
+
+        unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+class Meter:
+    """Measure a block: wall seconds, CPU seconds and peak resident memory.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall-clock time.
+    cpu_seconds : float
+        CPU time of the calling thread. Helper threads of BLAS are not in it: run with one BLAS thread where
+        the number matters.
+    peak_memory_mib : float
+        Highest resident memory of the whole process, sampled every 20 ms. It includes what other threads of
+        the process held meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu_seconds = self.peak_memory_mib = 0.0
+        self._done = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, name="arml-memory", daemon=True)
+
+    def _sample(self) -> None:
+        while not self._done.wait(_SAMPLING_INTERVAL):
+            self.peak_memory_mib = max(self.peak_memory_mib, resident_mib())
+
+    def __enter__(self) -> Meter:
+        self.peak_memory_mib = resident_mib()
+        self._sampler.start()
+        self._wall, self._cpu = time.perf_counter(), time.thread_time()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seconds, self.cpu_seconds = time.perf_counter() - self._wall, time.thread_time() - self._cpu
+        self._done.set()
+        self._sampler.join()
+        self.peak_memory_mib = max(self.peak_memory_mib, resident_mib())
+
+
+class _Shared:
+    """State of the process that several threads hold at once: how many do, and how to undo it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.undo: list[Any] = []
+
+
+_threads = _Shared()
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Run the block with one BLAS, OpenMP and torch thread, so that sums are taken in one fixed order.
+
+    The same input then gives the same bytes whatever OMP_NUM_THREADS or ``torch.set_num_threads`` say. The
+    number of threads is restored when the last of the blocks that run at the same time ends.
+    """
+    # import_module waits for a thread that is importing torch just now; what is in sys.modules may be half of it
+    torch = importlib.import_module("torch") if "torch" in sys.modules else None
+    with _threads.lock:
+        if _threads.users == 0:
+            _threads.undo = [(torch.set_num_threads, torch.get_num_threads())] if torch else []
+            limits = threadpool_limits(limits=1)
+            _threads.undo.append((lambda _: limits.restore_original_limits(), None))
+        _threads.users += 1
+        if torch:  # the OpenMP setting belongs to the calling thread: every user sets its own
+            torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _threads.lock:
+            _threads.users -= 1
+            if _threads.users == 0:
+                for restore, value in reversed(_threads.undo):
+                    restore(value)
+
+
+_warnings = _Shared()
+_logs: dict[int, list[str]] = {}
+
+
+@contextmanager
+def recorded_warnings() -> Iterator[list[str]]:
+    """Collect the warnings that this thread raises in the block, each once, as "Category: message".
+
+    ``warnings.catch_warnings`` alone is not safe between threads: two overlapping uses leave the filters of
+    the first for good. Warnings of other threads go where they went before.
+    """
+    ident = threading.get_ident()
+    with _warnings.lock:
+        if _warnings.users == 0:
+            catcher = warnings.catch_warnings()
+            catcher.__enter__()
+            _warnings.undo = [catcher]
+            warnings.simplefilter("always")
+            warnings.showwarning = _dispatcher(warnings.showwarning)
+        _warnings.users += 1
+        outer, _logs[ident] = _logs.get(ident), []
+    try:
+        yield _logs[ident]
+    finally:
+        with _warnings.lock:
+            if outer is None:
+                del _logs[ident]
+            else:
+                _logs[ident] = outer
+            _warnings.users -= 1
+            if _warnings.users == 0:
+                _warnings.undo.pop().__exit__(None, None, None)
+
+
+def _dispatcher(before: Any) -> Any:
+    def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+        log = _logs.get(threading.get_ident())
+        if log is None:
+            before(message, category, *args, **kwargs)
+        elif (entry := f"{category.__name__}: {message}") not in log:
+            log.append(entry)
+
+    return show

@@ -1,0 +1,229 @@
+"""params.yaml, read once and checked as a whole before any work.
+
+Every experimental number is there. What is unknown, misspelt or out of range is an error that names the key and
+what it may be, raised before the first download, not after an hour of training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows import _layout
+
+SECTIONS = {"seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "run"}
+VERIFY = {"sample", "time_limit"}
+CERTIFY = {"sample", "n_neighbors", "bound"}
+ATTACK = {"sample", "n_neighbors", "algorithm", "steps", "bounds"}
+CHECK = {"sample"}
+BOUNDS = ("theorem1", "plurality")
+ATTACKS = ("boundary",)
+RUN = {"runner", "workers", "shard_size", "devices", "threads_per_task"}
+CHECKED = "ARML_PARAMS_CHECKED"  # in the environment of a run: digest of the params it has checked
+RUNNERS = ("auto", "threads", "processes", "dask", "ray")
+# the part of a stage's name, a file's name and a command line: nothing a shell would read twice
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class ParamsError(ValueError):
+    """params.yaml says something that cannot be run."""
+
+
+def load(path: Path | None = None) -> dict[str, Any]:
+    """Read and check params.yaml.
+
+    Raises
+    ------
+    ParamsError
+        The file is missing, is not YAML, or names something unknown or out of range.
+    """
+    path = path or _layout.PARAMS
+    try:
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParamsError(f"cannot read {path}: {error.strerror}; run from a full checkout") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path.name} is not valid YAML: {error}") from error
+    return check(params)
+
+
+def current() -> dict[str, Any]:
+    """params.yaml, checked, but not twice in one run: the check imports every learner."""
+    content = _layout.PARAMS.read_bytes() if _layout.PARAMS.is_file() else b""
+    digest = hashlib.sha256(content).hexdigest()
+    if os.environ.get(CHECKED) == digest:
+        return dict(yaml.safe_load(content))
+    params = load()
+    os.environ[CHECKED] = digest
+    return params
+
+
+def check(params: Any) -> dict[str, Any]:
+    """Check the parsed params; return them unchanged."""
+    _keys("params.yaml", params, SECTIONS, required=SECTIONS)
+    _integer("seed", params["seed"], 0)
+    _check_datasets(params["datasets"])
+    _check_methods(params["methods"], params["train"], params["seed"])
+    verify, certify, attack = params["verify"], params["certify"], params["attack"]
+    _keys("verify", verify, VERIFY, required=VERIFY)
+    _sample("verify.sample", verify["sample"])
+    _time_limit("verify.time_limit", verify["time_limit"])
+    _keys("certify", certify, CERTIFY, required=CERTIFY)
+    _sample("certify.sample", certify["sample"])
+    _one_of("certify.bound", certify["bound"], BOUNDS)
+    _neighbors("certify.n_neighbors", certify["n_neighbors"])
+    even = [k for k in certify["n_neighbors"] if k % 2 == 0]
+    if even and certify["bound"] == "theorem1":
+        raise ParamsError(
+            f"certify.n_neighbors has the even {even[0]}, for which Theorem 1 is unsound: "
+            "take an odd number or certify.bound: plurality"
+        )
+    _keys("check", params["check"], CHECK, required=CHECK)
+    _sample("check.sample", params["check"]["sample"])
+    _keys("attack", attack, ATTACK, required=ATTACK)
+    _one_of("attack.algorithm", attack["algorithm"], ATTACKS)
+    _neighbors("attack.n_neighbors", attack["n_neighbors"])
+    samples, count = attack["sample"], len(attack["n_neighbors"])
+    if isinstance(samples, list) and len(samples) != count:
+        raise ParamsError(f"attack.sample must be one number or {count}, one for each of n_neighbors; got {samples!r}")
+    for sample in samples if isinstance(samples, list) else [samples]:
+        _sample("attack.sample", sample)
+    _integer("attack.steps", attack["steps"], 1)
+    _check_bounds(attack["bounds"])
+    _check_run(params["run"])
+    return dict(params)
+
+
+def require_dataset(params: Mapping[str, Any], name: str) -> str:
+    if name not in params["datasets"]:
+        known = ", ".join(params["datasets"])
+        raise ParamsError(f"unknown data set {name!r}: datasets in params.yaml has {known}")
+    return name
+
+
+def dataset_spec(params: Mapping[str, Any], name: str) -> Any:
+    """The registry's (or the user's own) description of a data set named in params."""
+    from arml.datasets import spec_from_entry
+
+    return spec_from_entry(name, dict(params["datasets"][name] or {}))
+
+
+# --- sections ------------------------------------------------------------------------------------
+
+
+def _check_datasets(datasets: Any) -> None:
+    if not isinstance(datasets, Mapping) or not datasets:
+        raise ParamsError("datasets must map at least one data set's name to its entry, e.g. 'pendigits: {}'")
+    from arml.datasets import spec_from_entry
+
+    for name, entry in datasets.items():
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ParamsError(f"datasets has the name {name!r}: use letters, digits, - and _ (at most 64)")
+        if entry is not None and not isinstance(entry, Mapping):
+            raise ParamsError(f"datasets.{name} must be a mapping such as {{source: package}}, got {entry!r}")
+        try:
+            spec_from_entry(name, dict(entry or {}))
+        except ValueError as error:
+            raise ParamsError(f"datasets.{name}: {error}") from error
+
+
+def _check_methods(methods: Any, train: Any, seed: int) -> None:
+    from arml.learners import METHODS, make_learner
+
+    if not isinstance(methods, list) or not methods:
+        raise ParamsError(f"methods must be a list of some of {', '.join(METHODS)}; got {methods!r}")
+    for name in methods:
+        _one_of("methods", name, METHODS)
+    if len(set(methods)) != len(methods):
+        raise ParamsError(f"methods names one twice: {methods}")
+    if not isinstance(train, Mapping):
+        raise ParamsError(f"train must map methods to their parameters, got {train!r}")
+    for name, options in train.items():
+        _one_of("train", name, METHODS)
+        if not isinstance(options, Mapping):
+            raise ParamsError(f"train.{name} must be a mapping of parameters ({{}} for none), got {options!r}")
+        try:
+            make_learner(name, random_state=seed, **options)._check_params()
+        except (ValueError, TypeError) as error:
+            raise ParamsError(f"train.{name}: {error}") from error
+    missing = [name for name in methods if name not in train]
+    if missing:
+        raise ParamsError(f"train has no entry for {missing[0]!r}, which methods names: add {missing[0]}: {{}}")
+
+
+def _check_bounds(bounds: Any) -> None:
+    if bounds is None:
+        return
+    good = isinstance(bounds, list) and len(bounds) == 2 and all(_is_number(b) for b in bounds)
+    if not good or not bounds[0] < bounds[1]:
+        raise ParamsError(f"attack.bounds must be [low, high] with low < high, or null; got {bounds!r}")
+
+
+def _check_run(run: Any) -> None:
+    _keys("run", run, RUN, required=RUN)
+    _one_of("run.runner", run["runner"], RUNNERS)
+    if run["workers"] != "auto":
+        _integer("run.workers", run["workers"], 1, "or auto")
+    _integer("run.shard_size", run["shard_size"], 1)
+    _integer("run.threads_per_task", run["threads_per_task"], 1)
+    devices = run["devices"]
+    if devices == "auto":
+        return
+    if (
+        not isinstance(devices, list)
+        or not devices
+        or not all(isinstance(d, str) and re.fullmatch(r"cpu|cuda:\d+|fake:\d+", d) for d in devices)
+    ):
+        raise ParamsError(f"run.devices must be auto or a list such as [cpu] or ['cuda:0']; got {devices!r}")
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+def _keys(where: str, value: Any, known: set[str], required: set[str]) -> None:
+    if not isinstance(value, Mapping):
+        raise ParamsError(f"{where} must be a mapping with the keys {', '.join(sorted(known))}; got {value!r}")
+    unknown = sorted(str(k) for k in set(value) - known)
+    if unknown:
+        raise ParamsError(f"{where} has the unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    missing = sorted(required - set(value))
+    if missing:
+        raise ParamsError(f"{where} lacks the key {missing[0]!r}")
+
+
+def _one_of(where: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ParamsError(f"{where}: {value!r} is unknown; choose from {', '.join(known)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _integer(where: str, value: Any, least: int, otherwise: str = "") -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ParamsError(f"{where} must be a whole number >= {least} {otherwise}".rstrip() + f"; got {value!r}")
+
+
+def _time_limit(where: str, value: Any) -> None:
+    if value is not None and not (_is_number(value) and value > 0):
+        raise ParamsError(f"{where} must be a positive number of seconds, or null for none; got {value!r}")
+
+
+def _sample(where: str, value: Any) -> None:
+    if value != "all":
+        _integer(where, value, 1, "or all")
+
+
+def _neighbors(where: str, values: Any) -> None:
+    if not isinstance(values, list) or not values or len(set(map(str, values))) != len(values):
+        raise ParamsError(f"{where} must be a list of different whole numbers, e.g. [1, 11]; got {values!r}")
+    for value in values:
+        _integer(where, value, 1)

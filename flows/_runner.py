@@ -1,0 +1,290 @@
+"""Runs the parts of a stage as Prefect tasks: side by side, each at most once, with progress and clear failure.
+
+A part is what one task computes: one file, named by (method, K, first row). Its result is reused as long as its
+key holds and its file is unaltered (see `flows._cache`); whatever else lies in the stage's folder is removed at
+the end, so that the folder's bytes do not depend on history.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.futures import as_completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task
+
+from arml.files import write_json
+from flows import _layout, _watch
+from flows._cache import RecordStorage, cache_key, make_record, read_record
+from flows._progress import Progress
+from flows._shared import is_large
+
+Job = dict[str, Any]
+Record = dict[str, str]
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class StageError(RuntimeError):
+    """Some parts of a stage failed; those that ended well are kept and will not be computed again."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One task's work: what it reads, its parameters, the file it writes.
+
+    The code it runs is its stage's module with all that imports from arml; `entries` names further modules.
+    """
+
+    method: str
+    output: Path
+    inputs: Sequence[Path]
+    params: Mapping[str, Any]
+    entries: Sequence[str] = ()
+    n_neighbors: int = 0
+    start: int = 0
+    n_points: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}-{self.n_neighbors}-{self.start}"
+
+    def job(self, dataset: str, stage: str) -> Job:
+        identity = {
+            "dataset": dataset,
+            "stage": stage,
+            "method": self.method,
+            "n_neighbors": self.n_neighbors,
+            "start": self.start,
+            "n_points": self.n_points,
+        }
+        entries = (f"flows.{stage}", *self.entries)
+        return {
+            **identity,
+            "name": self.name,
+            "params": dict(self.params),
+            "output": _layout.relative(self.output),
+            "scratch": str(_layout.scratch(dataset, stage)),
+            "entries": entries,
+            "key": cache_key(identity, self.inputs, self.params, entries),
+        }
+
+
+def worker_count(run: Mapping[str, Any]) -> int:
+    if run["workers"] != "auto":
+        return int(run["workers"])
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def runner_kind(run: Mapping[str, Any], stage: str, dataset: str) -> str:
+    """What `run.runner` means for a stage. ``auto``: processes where Python itself is what takes the time, threads
+    elsewhere, since starting processes costs some seconds a stage; threads too, to verify and certify, where the
+    training set is so large that they had better share one copy."""
+    if run["runner"] != "auto":
+        return str(run["runner"])
+    alone = stage in ("train", "attack") or (stage in ("verify", "certify") and not is_large(dataset))
+    return "processes" if alone and worker_count(run) > 1 else "threads"
+
+
+def make_task_runner(run: Mapping[str, Any], stage: str, dataset: str = "") -> TaskRunner[Any]:
+    """The Prefect task runner of a stage, as `run.runner` says."""
+    workers, kind = worker_count(run), runner_kind(run, stage, dataset)
+    runner: TaskRunner[Any]
+    if kind == "threads":
+        return ThreadPoolTaskRunner(max_workers=workers)
+    if kind == "processes":
+        from prefect.task_runners import ProcessPoolTaskRunner
+
+        return ProcessPoolTaskRunner(max_workers=workers, initializer=_watch.die_with, initargs=(os.getpid(),))
+    try:
+        if kind == "dask":
+            from prefect_dask import DaskTaskRunner
+
+            cluster = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+            runner = DaskTaskRunner(cluster_kwargs=cluster)
+        else:
+            from prefect_ray import RayTaskRunner
+
+            runner = RayTaskRunner(init_kwargs={"num_cpus": workers, "include_dashboard": False})
+    except ImportError as error:
+        raise StageError(
+            f"run.runner is {kind}, but {error.name} is not installed: pip install -c constraints.txt "
+            f"'arml[{kind}]', or choose threads or processes"
+        ) from error
+    return runner
+
+
+def set_thread_variables(threads: int) -> None:
+    """Before a BLAS is loaded: the number of threads it may use, in this process and its children."""
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+
+
+def _limit_threads(threads: int) -> None:
+    """The same for libraries that are loaded already. Fixed, so that sums do not depend on the workers."""
+    import threadpoolctl
+
+    set_thread_variables(threads)
+    threadpoolctl.threadpool_limits(limits=threads)
+    if "torch" in sys.modules:  # import_module waits for a thread that is importing it just now
+        importlib.import_module("torch").set_num_threads(threads)
+
+
+# --- in the task ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def record_costs(job: Job) -> Iterator[dict[str, float]]:
+    """Measure the block and note it for `collect_timings`; the dict given takes better figures, if any."""
+    from arml.learners.resources import Meter
+
+    better: dict[str, float] = {}
+    begun = time.time()
+    with Meter() as meter:
+        yield better
+    row = {k: job[k] for k in ("dataset", "method", "stage", "n_neighbors", "start", "n_points")}
+    costs = {k: getattr(meter, k) for k in ("seconds", "cpu_seconds", "peak_memory_mib")}
+    times = {"begun": begun, "ended": time.time()}
+    write_json(Path(job["scratch"]) / f"{job['name']}.json", {**row, **costs, **better, **times})
+
+
+def execute(job: Job, compute: Callable[[Job], Mapping[str, float] | None]) -> Record:
+    """Run `compute` for one part: it writes job["output"] and may return better figures of its cost."""
+    _limit_threads(int(job["threads"]))
+    with record_costs(job) as better:
+        better.update(compute(job) or {})
+    return make_record(job["key"], _layout.ROOT / job["output"])
+
+
+def _cache_key_of(context: Any, parameters: dict[str, Any]) -> str:
+    return f"{parameters['job']['name']}:{parameters['job']['key']}"
+
+
+# --- in the flow ---------------------------------------------------------------------------------
+
+
+def run_parts(
+    task: Task[[Job], Record],
+    dataset: str,
+    stage: str,
+    parts: Sequence[Part],
+    params: Mapping[str, Any],
+    **options: Any,
+) -> list[Path]:
+    """Submit the parts whose result is not there yet as tasks, wait, tidy; return the parts' files in order.
+
+    Raises
+    ------
+    StageError
+        A part failed. All others were given the chance to end, and are kept.
+    """
+    folder = _layout.work(dataset, stage)
+    records = folder / "records"
+    prepared = task.with_options(
+        task_run_name=f"{stage} {dataset} {{job[name]}}",
+        cache_key_fn=_cache_key_of,
+        persist_result=True,
+        result_serializer="json",
+        cache_result_in_memory=False,
+        **options,
+    )
+    # set, not passed: Prefect takes a block only once it is saved on its server, where nothing would read it
+    prepared.result_storage = RecordStorage(folder=str(records))
+    shared = {"threads": params["run"]["threads_per_task"], "devices": params["run"]["devices"]}
+    jobs = [{**part.job(dataset, stage), **shared} for part in parts]
+    progress = Progress(f"{stage} {dataset}", len(parts), sum(p.n_points for p in parts))
+    kind = runner_kind(params["run"], stage, dataset)
+    print(f"{progress.title}: {len(parts)} parts, {worker_count(params['run'])} {kind}", flush=True)
+    futures = {prepared.submit(job): part for job, part in zip(jobs, parts, strict=True)}
+    failures: dict[str, BaseException] = {}
+    for future in as_completed(list(futures)):
+        future.wait()  # sets the final state from the run itself, not from what its server has heard by now
+        part, state = futures[future], future.state
+        if state.is_completed():
+            progress.add(part.n_points, cached=state.name == "Cached")
+        else:
+            failures[part.name] = _cause(state)
+    if failures:
+        name, cause = next(iter(failures.items()))
+        sort = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
+        raise StageError(
+            f"{stage} {dataset}: {len(failures)} of {len(parts)} parts failed; {name}: {sort}{cause}"
+        ) from cause
+    for job in jobs:
+        read_record(records / f"{job['name']}.json", job["key"])
+    kept = [p.output for p in parts] + [records / f"{p.name}.json" for p in parts]
+    for written in {folder, *(p.output.parent for p in parts)}:
+        prune(written, kept)
+    return [part.output for part in parts]
+
+
+def _cause(state: Any) -> BaseException:
+    try:
+        found = state.result(raise_on_failure=False)
+    except BaseException as error:
+        return error
+    return found if isinstance(found, BaseException) else RuntimeError(str(state))
+
+
+def prune(folder: Path, keep: Sequence[Path]) -> None:
+    """Remove every file of a folder that is not in `keep`, half-written ones included."""
+    kept = {p.resolve() for p in keep}
+    for file in sorted(folder.rglob("*"), reverse=True):
+        if file.is_dir() and not file.is_symlink():
+            if not any(file.iterdir()):
+                file.rmdir()
+        elif file.resolve() not in kept:
+            file.unlink()
+
+
+# --- what it cost --------------------------------------------------------------------------------
+
+
+def collect_timings(dataset: str, stage: str, parts: Sequence[Part]) -> None:
+    """Write the stage's timings: this run's figures, and the kept ones of parts that were not computed again."""
+    from arml.results import provenance, read_table, timings_table, write_table
+
+    target = _layout.timings(dataset, stage)
+    rows: dict[tuple[str, int, int], dict[str, Any]] = {}
+    try:
+        for row in read_table(target, "timings").to_pylist():
+            rows[row["method"], row["n_neighbors"], row["start"]] = row
+    except ValueError:
+        pass  # none yet, or not readable: it only holds figures of cost
+    scratch = _layout.scratch(dataset, stage)
+    for part in parts:
+        file = scratch / f"{part.name}.json"
+        if file.is_file():
+            row = json.loads(file.read_text())
+            _log_run(row)
+            rows[part.method, part.n_neighbors, part.start] = {
+                k: v for k, v in row.items() if k not in ("begun", "ended")
+            }
+    wanted = [(p.method, p.n_neighbors, p.start) for p in parts]
+    write_table(
+        target,
+        timings_table([rows[w] for w in wanted if w in rows]),
+        "timings",
+        provenance(dataset=dataset, stage=stage),
+    )
+    for part in parts:
+        (scratch / f"{part.name}.json").unlink(missing_ok=True)
+
+
+def _log_run(row: Mapping[str, Any]) -> None:
+    """Tell the main command when this part worked, for its summary at the end."""
+    log = os.environ.get("ARML_RUN_LOG")
+    if log:
+        with open(log, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({k: row[k] for k in ("stage", "dataset", "begun", "ended")}) + "\n")
+
+
+__all__ = ["Part", "StageError", "collect_timings", "execute", "prune", "record_costs", "run_parts"]

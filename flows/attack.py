@@ -1,0 +1,68 @@
+"""Attacks on the K-NN classifiers under every metric, on a sample of test points, into data/results."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from prefect import flow, task
+
+from flows import _layout, _params
+from flows._rows import compute_shard, join, shards
+from flows._runner import Job, Record, collect_timings, execute, run_parts
+
+
+def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
+    from arml import MahalanobisMetric
+    from arml.attacks import boundary_attack
+    from arml.neighbors import MahalanobisKNN
+    from arml.results import attacked_table, read_metric, read_split
+
+    X_train, y_train = read_split(_layout.train_split(job["dataset"]))
+    metric = MahalanobisMetric(read_metric(_layout.metric(job["dataset"], job["method"]))[0])
+    k, options = job["n_neighbors"], job["params"]
+    bounds = options["bounds"]
+    found = boundary_attack(
+        X_train,
+        y_train,
+        X,
+        y,
+        metric,
+        n_neighbors=k,
+        steps=options["steps"],
+        seeds=options["seed"],
+        indices=rows,
+        bounds=None if bounds is None else tuple(bounds),
+    )
+    return attacked_table(
+        dataset=job["dataset"],
+        method=job["method"],
+        n_neighbors=k,
+        index=rows,
+        label=y,
+        prediction=MahalanobisKNN(k, metric).fit(X_train, y_train).predict(X),
+        norm=found.norm,
+        status=found.status,
+        algorithm=options["algorithm"],
+    )
+
+
+@task
+def attack_points(job: Job) -> Record:
+    return execute(job, lambda job: compute_shard(job, _table))
+
+
+@flow(name="attack", flow_run_name="attack {dataset}")
+def flow_(dataset: str) -> None:
+    params = _params.current()
+    section = params["attack"]
+    options = {name: section[name] for name in ("algorithm", "steps", "bounds")}
+    parts = shards(dataset, "attack", params, section["n_neighbors"], options)
+    join(dataset, "attack", run_parts(attack_points, dataset, "attack", parts, params), params)
+    collect_timings(dataset, "attack", parts)
+
+
+if __name__ == "__main__":
+    from flows._stage import main
+
+    sys.exit(main("attack"))

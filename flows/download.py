@@ -1,0 +1,53 @@
+"""Bring a data set's raw files from its declared source into data/raw, checked, with a record of them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from prefect import flow, task
+
+from flows import _layout, _params
+from flows._runner import Job, prune
+from flows._single import run_single
+
+
+def _may_recover(_task: Any, _run: Any, state: Any) -> bool:
+    """Only the network's failures are worth another try: a wrong checksum stays wrong."""
+    from arml.datasets import DownloadError
+
+    again = isinstance(state.result(raise_on_failure=False), DownloadError)
+    if again:
+        print("download: the network failed; trying again", flush=True)
+    return again
+
+
+@task(retries=3, retry_delay_seconds=[2, 10, 30], retry_condition_fn=_may_recover)
+def fetch_files(job: Job) -> dict[str, Any]:
+    from arml.datasets import fetch, spec_from_entry
+
+    started = time.monotonic()
+    spec = spec_from_entry(job["dataset"], job["params"])
+    target = _layout.raw(job["dataset"])
+    record = fetch(spec, job["params"].get("source"), target, own_dir=_layout.own())
+    prune(target, [target / "source.json", *(target / file["name"] for file in record["files"])])
+    size = sum(file["size"] for file in record["files"])
+    print(
+        f"download {job['dataset']}: {len(record['files'])} files, {size / 1e6:.1f} MB "
+        f"from {record['source']}, {time.monotonic() - started:.1f} s",
+        flush=True,
+    )
+    return record
+
+
+@flow(name="download", flow_run_name="download {dataset}")
+def flow_(dataset: str) -> None:
+    params = _params.current()
+    run_single(fetch_files, dataset, "download", dict(params["datasets"][dataset] or {}), params)
+
+
+if __name__ == "__main__":
+    from flows._stage import main
+
+    sys.exit(main("download"))

@@ -1,0 +1,55 @@
+"""Parse, check, scale and split the raw files of a data set into data/processed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from prefect import flow, task
+
+from flows import _layout, _params
+from flows._runner import Job, prune
+from flows._single import run_single
+
+
+@task
+def make_splits(job: Job) -> dict[str, Any]:
+    from arml.datasets import preprocess, spec_from_entry
+    from arml.results import provenance, write_split
+
+    name = job["dataset"]
+    data = preprocess(spec_from_entry(name, job["params"]), _layout.raw(name))
+    facts = provenance(
+        dataset=name,
+        source=data.source,
+        fingerprint=data.fingerprint,
+        n_train=len(data.y_train),
+        n_test=len(data.y_test),
+        n_features=data.X_train.shape[1],
+        n_classes=len(data.classes),
+        classes=data.classes,
+        class_names=data.class_names,
+        raw=data.provenance,
+    )
+    train, test = _layout.train_split(name), _layout.test_split(name)
+    write_split(train, data.X_train, data.y_train, facts)
+    write_split(test, data.X_test, data.y_test, facts)
+    prune(train.parent, [train, test])
+    print(
+        f"preprocess {name}: {len(data.y_train)} training and {len(data.y_test)} test points, "
+        f"{data.X_train.shape[1]} features, {len(data.classes)} classes",
+        flush=True,
+    )
+    return {"fingerprint": data.fingerprint}
+
+
+@flow(name="preprocess", flow_run_name="preprocess {dataset}")
+def flow_(dataset: str) -> None:
+    params = _params.current()
+    run_single(make_splits, dataset, "preprocess", dict(params["datasets"][dataset] or {}), params)
+
+
+if __name__ == "__main__":
+    from flows._stage import main
+
+    sys.exit(main("preprocess"))

@@ -1,0 +1,49 @@
+"""Gate and report: certificate <= exact <= attack on every shared point, then tables, figures and metrics."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from prefect import flow, task
+
+from flows import _layout, _params
+
+MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack")
+
+
+@task
+def write_reports(params: dict[str, Any]) -> int:
+    from arml.report import write_report
+    from arml.study import load_study
+
+    names = list(params["datasets"])
+    study = load_study(
+        results=[_layout.result(name, stage) for name in names for stage in _layout.RESULT_FILES],
+        metrics=[_layout.metric(name, method) for name in names for method in params["methods"]],
+        checks=[_layout.checked(name) for name in names],
+        splits={name: _layout.train_split(name) for name in names},
+        timings=[_layout.timings(name, stage) for name in names for stage in MEASURED],
+        radii={name: _params.dataset_spec(params, name).radii for name in names},
+        params={key: value for key, value in params.items() if key != "run"},
+    )
+    written = write_report(study, _layout.REPORTS)
+    print(
+        f"report: {study.sandwich.n_comparisons} comparisons certificate <= exact <= attack hold; "
+        f"{study.checked} certificates checked; "
+        f"{len(written)} files in {_layout.relative(_layout.REPORTS)}/",
+        flush=True,
+    )
+    return len(written)
+
+
+@flow(name="report")
+def flow_() -> None:
+    params = _params.current()
+    write_reports.with_options(persist_result=False)(params)
+
+
+if __name__ == "__main__":
+    from flows._stage import main
+
+    sys.exit(main("report"))

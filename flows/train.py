@@ -1,0 +1,76 @@
+"""Fit every method's metric on the training set, side by side, into data/metrics."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from prefect import flow, task
+
+from flows import _layout, _params
+from flows._cache import code_hash
+from flows._device import available_devices, lease_device
+from flows._runner import Job, Part, Record, collect_timings, execute, run_parts
+
+
+def _fit(job: Job) -> Mapping[str, float]:
+    from arml.learners import make_learner
+    from arml.results import provenance, read_provenance, read_split, write_metric
+
+    dataset, options = job["dataset"], dict(job["params"])
+    split = _layout.train_split(dataset)
+    X, y = read_split(split)
+    learner = make_learner(job["method"], random_state=options.pop("seed"), **options)
+    uses_device = "device" in learner.get_params() and "device" not in options
+    devices = available_devices(job["devices"]) if uses_device else ("cpu",)
+    with lease_device(devices) as device:
+        if uses_device:
+            learner.set_params(device=device)
+        learner.fit(X, y)
+    known = read_provenance(split)
+    facts = provenance(
+        dataset=dataset,
+        method=job["method"],
+        fit=learner.fit_summary_,
+        params=job["params"],
+        device=device,
+        source=known["source"],
+        fingerprint=known["fingerprint"],
+        code=code_hash(*job["entries"]),
+    )
+    write_metric(_layout.ROOT / job["output"], learner.components_, facts)
+    return {
+        "seconds": learner.seconds_,
+        "cpu_seconds": learner.cpu_seconds_,
+        "peak_memory_mib": learner.peak_memory_mib_,
+    }
+
+
+@task
+def fit_metric(job: Job) -> Record:
+    return execute(job, _fit)
+
+
+@flow(name="train", flow_run_name="train {dataset}")
+def flow_(dataset: str) -> None:
+    from arml.learners import make_learner
+
+    params = _params.current()
+    parts = [
+        Part(
+            method=method,
+            output=_layout.metric(dataset, method),
+            inputs=(_layout.train_split(dataset),),
+            params={**params["train"][method], "seed": params["seed"]},
+            entries=(type(make_learner(method)).__module__,),
+        )
+        for method in params["methods"]
+    ]
+    run_parts(fit_metric, dataset, "train", parts, params)
+    collect_timings(dataset, "train", parts)
+
+
+if __name__ == "__main__":
+    from flows._stage import main
+
+    sys.exit(main("train"))

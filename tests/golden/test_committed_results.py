@@ -1,0 +1,22 @@
+"""What is committed of the default study is whole: every stage of every data set, and reports made from it."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_lock_knows_every_stage_of_every_data_set():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    names = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"]
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    expected = {f"{stage}@{name}" for stage, entry in stages.items() if "foreach" in entry for name in names}
+    assert set(locked) == expected | {"report"}
+
+
+def test_the_reports_say_how_many_certificates_were_checked():
+    page = (ROOT / "reports" / "index.md").read_text()
+    said = re.search(r"without the solvers: (\d+) of (\d+), all accepted", page)
+    assert said is not None and 0 < int(said[1]) <= int(said[2])

@@ -1,0 +1,160 @@
+"""What goes wrong, and how the study takes it: kills, orphans, bad params, an unwritable folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from workspace import Workspace
+
+
+def wait_for(condition: Callable[[], object], limit: float) -> bool:
+    """Poll until the condition holds; say whether it did within the limit."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def living_in(folder: Path) -> list[psutil.Process]:
+    """Processes that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def without(study: Workspace, *paths: str) -> Workspace:
+    """The finished study without some of its outputs."""
+    for path in paths:
+        target = study.path / path
+        target.unlink() if target.is_file() else shutil.rmtree(target)
+    shutil.rmtree(study.path / ".dvc/cache")  # dvc would bring them back from it
+    return study
+
+
+@pytest.fixture
+def unattacked(study: Workspace) -> Workspace:
+    """The finished study without its attacks."""
+    return without(study, "data/work/toy/attack", "data/results/toy/attacked.parquet")
+
+
+def kill_and_go_on(study: Workspace, stage: str, victim: str) -> int:
+    """Kill a process of a run of one stage when its first part is done, run it again; how many parts were kept."""
+    records = study.path / "data/work/toy" / stage / "records"
+    process = study.start(sys.executable, "-m", "flows.repro", "-s", f"{stage}@toy")
+    assert wait_for(lambda: records.is_dir() and list(records.glob("*.json")), 120)
+    if victim == "main":
+        os.kill(process.pid, signal.SIGKILL)
+    else:
+        word = "dvc" if victim == "dvc" else f"flows.{stage}"
+        below = psutil.Process(process.pid).children(recursive=True)
+        next(p for p in below if word in p.cmdline()[:4]).kill()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0, output
+    assert wait_for(lambda: not living_in(study.path), 30), living_in(study.path)
+    return int(study.repro("-s", f"{stage}@toy").split(" reused")[0].split()[-1])
+
+
+@pytest.mark.parametrize("victim", ["main", "dvc", "stage"])
+def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(
+    finished: tuple[Workspace, str], unattacked: Workspace, victim: str
+) -> None:
+    assert 1 <= kill_and_go_on(unattacked, "attack", victim) < 12
+    rooms = ("data/work/toy/attack", "data/results")
+    assert unattacked.hashes(*rooms) == finished[0].hashes(*rooms)
+
+
+def test_killed_verification_goes_on_and_ends_with_the_same_bytes(
+    finished: tuple[Workspace, str], study: Workspace
+) -> None:
+    params = study.params()
+    params["run"]["shard_size"] = 2  # 90 parts: time to be killed among them
+    study.set_params(params)
+    rooms = ("data/certificates/toy/exact", "data/work/toy/verify")
+    without(study, *rooms, "data/results/toy/exact.parquet")
+    assert 1 <= kill_and_go_on(study, "verify", "stage") < 90
+    killed = study.hashes(*rooms)
+    assert len([name for name in killed if name.endswith("parquet")]) == 90
+    assert study.hashes("data/results") == finished[0].hashes("data/results")
+    for room in rooms:
+        shutil.rmtree(study.path / room)
+    study.stage("verify", "--dataset", "toy")
+    assert study.hashes(*rooms) == killed
+
+
+def test_sigterm_ends_the_run_in_order(unattacked: Workspace) -> None:
+    process = unattacked.start(sys.executable, "-m", "flows.repro", "-s", "attack@toy")
+    assert wait_for(lambda: any("flows.attack" in p.cmdline()[:4] for p in living_in(unattacked.path)), 60)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and "the next run goes on from there" in output
+    assert wait_for(lambda: not living_in(unattacked.path), 15)
+
+
+def test_plain_dvc_repro_starts_one_server_that_ends_with_it(
+    finished: tuple[Workspace, str], unattacked: Workspace, tmp_path: Path
+) -> None:
+    study, home = unattacked, tmp_path / "home"
+    shutil.copytree(study.environment["PREFECT_HOME"], home, ignore=shutil.ignore_patterns("server*", "owners"))
+    changes = {"PREFECT_API_URL": "", "PREFECT_HOME": str(home)}
+    output = study.dvc("repro", "-s", "attack@toy", "certify@toy", "-f", **changes)
+    assert "Running stage 'attack@toy'" in output and "Running stage 'certify@toy'" in output
+    assert wait_for(lambda: not (home / "server.json").exists(), 15)
+    assert wait_for(lambda: not living_in(study.path), 15), living_in(study.path)
+    assert study.study_hashes() == finished[0].study_hashes()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("methods", ["euclidean", "magic"], "'magic' is unknown; choose from euclidean"),
+        ("datasets", {"nowhere": {}}, "nowhere"),
+        ("certify", {"sample": "all", "n_neighbors": [4], "bound": "theorem1"}, "even 4"),
+    ],
+)
+def test_bad_params_are_told_before_any_work(study: Workspace, key: str, value: object, said: str) -> None:
+    study.set_params(study.params() | {key: value})
+    before = study.hashes("data")
+    output = study.repro(code=2)
+    assert output.startswith("error: ") and said in output and len(output.splitlines()) == 1
+    assert study.hashes("data") == before
+
+
+def test_a_stage_names_the_known_data_sets(study: Workspace) -> None:
+    output = study.stage("verify", "--dataset", "toi", code=2)
+    assert output == "error: unknown data set 'toi': datasets in params.yaml has toy\n"
+
+
+def test_an_unwritable_data_folder_is_a_clear_error(study: Workspace) -> None:
+    shutil.rmtree(study.path / "data" / "raw")
+    (study.path / "data" / "raw").write_text("a file where the folder should be")
+    output = study.stage("download", "--dataset", "toy", code=1)
+    last = output.splitlines()[-1]
+    assert last.startswith("error: download toy: ") and "data/raw" in last and "Traceback" not in output
+
+
+def test_a_missing_mirror_says_what_to_set(study: Workspace) -> None:
+    study.set_params(study.params() | {"datasets": {"usps": {"source": "mirror"}}})
+    output = study.stage("download", "--dataset", "usps", code=1)
+    assert "usps" in output and "ARML_MIRROR" in output and "Traceback" not in output
+
+
+def test_no_shell_sees_a_name_from_params(study: Workspace) -> None:
+    study.set_params(study.params() | {"datasets": {"x; touch sprung; echo": {"source": "file"}}})
+    output = study.dvc("repro", code=255)
+    assert "use letters, digits" in output
+    assert not (study.path / "sprung").exists()

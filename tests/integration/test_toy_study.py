@@ -1,0 +1,165 @@
+"""The toy study through the commands people run, in a temporary clone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from conftest import toy_params
+from workspace import Workspace, git
+
+from arml.results import read_table, write_table
+
+METHODS = ("euclidean", "nca", "lmnn", "itml", "lfda", "arml")
+
+
+def test_full_run_makes_every_result_and_says_what_it_did(finished: tuple[Workspace, str]) -> None:
+    workspace, output = finished
+    data = workspace.path / "data"
+    for method in METHODS:
+        assert (data / "metrics" / "toy" / f"{method}.parquet").is_file()
+    rows = {
+        name: pq.read_table(data / "results" / "toy" / f"{name}.parquet").num_rows
+        for name in ("exact", "certified", "checked", "attacked")
+    }
+    assert rows == {"exact": 30 * 6, "certified": 30 * 6 * 2, "checked": 30 * 6 * 3, "attacked": 10 * 6 * 2}
+    assert "check toy: 540 certificates accepted" in output
+    reports = workspace.path / "reports"
+    assert (reports / "index.md").is_file() and list((reports / "tables").glob("*.md"))
+    assert json.loads((reports / "metrics.json").read_text())
+    assert "6/6 parts, 100 %" in output and "orchestration" in output
+    assert "comparisons certificate <= exact <= attack hold" in output
+
+
+def test_second_run_does_nothing(finished: tuple[Workspace, str]) -> None:
+    workspace, _ = finished
+    before = workspace.hashes("data", "reports")
+    output = workspace.repro()
+    assert "nothing has changed" in output and "Running stage" not in output
+    assert workspace.hashes("data", "reports") == before
+
+
+def test_git_holds_reports_and_pointers_but_no_data(finished: tuple[Workspace, str]) -> None:
+    workspace, _ = finished
+    tracked = git("ls-files", cwd=workspace.path).split()
+    assert "dvc.lock" in tracked and "reports/index.md" in tracked
+    assert [name for name in tracked if name.startswith("data/")] == ["data/.gitignore"]
+
+
+def test_a_param_of_arml_retrains_only_arml(study: Workspace) -> None:
+    params = study.params()
+    params["train"]["arml"]["max_iter"] += 1
+    study.set_params(params)
+    before = study.hashes("data/metrics", "data/certificates", "data/work")
+    times = {m: (study.path / f"data/metrics/toy/{m}.parquet").stat().st_mtime_ns for m in METHODS}
+    output = study.repro("train@toy", "verify@toy")
+    assert "train toy: 6/6 parts, 100 %, 5 reused" in output
+    assert "verify toy: 12/12 parts, 100 %, 10 reused" in output
+    assert "download@toy' didn't change" in output
+    after = study.hashes("data/metrics", "data/certificates", "data/work")
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed and all("arml-" in name or "arml.parquet" in name for name in changed)
+    for method in METHODS[:-1]:
+        assert (study.path / f"data/metrics/toy/{method}.parquet").stat().st_mtime_ns == times[method]
+
+
+def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:
+    rows = [f"{i % 2},{i % 7},{(i * i) % 5 + 3 * (i % 2)}" for i in range(60)]
+    own = study.path / "data" / "own"
+    own.mkdir()
+    (own / "mine.csv").write_text("\n".join(["kind,a,b", *rows]) + "\n")
+    params = study.params()
+    params["datasets"]["mine"] = {
+        "source": "file", "file": "mine.csv", "label": "kind", "test_fraction": 0.25, "radii": [0, 0.1],
+    }  # fmt: skip
+    study.set_params(params)
+    before = study.hashes("data/results/toy", "data/work/toy")
+    output = study.repro()
+    run = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    stages = ("download", "preprocess", "train", "verify", "certify", "check", "attack")
+    assert run == {f"{stage}@mine" for stage in stages} | {"report"}
+    assert "preprocess mine: 45 training and 15 test points" in output
+    assert study.hashes("data/results/toy", "data/work/toy") == before
+    assert "mine" in (study.path / "reports" / "index.md").read_text()
+
+
+def test_same_bytes_from_nothing_with_other_shards_and_attacks_in_processes(
+    finished: tuple[Workspace, str], study: Workspace
+) -> None:
+    for name in ("raw", "processed", "metrics", "certificates", "results", "work", "timings"):
+        shutil.rmtree(study.path / "data" / name)
+    for name in ("reports", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(study.path / name)
+    (study.path / "dvc.lock").unlink()
+    params = study.params()
+    params["run"] |= {"runner": "auto", "workers": 2, "shard_size": 11}
+    study.set_params(params)
+    study.repro()
+    assert study.study_hashes() == finished[0].study_hashes()
+    timeless = ("runtime", "index.md", "timing")
+    reports, expected = study.hashes("reports"), finished[0].hashes("reports")
+    assert reports.keys() == expected.keys()
+    differing = {n for n in reports if reports[n] != expected[n] and not any(t in n for t in timeless)}
+    assert not differing
+
+
+def test_a_clone_restores_all_by_dvc_pull(study: Workspace, tmp_path: Path) -> None:
+    study.dvc("remote", "add", "-d", "shelf", str(tmp_path / "remote"))
+    study.dvc("push", "-q")
+    study.commit("remote")
+    git("clone", "-q", str(study.path), str(tmp_path / "colleague"), cwd=tmp_path)
+    colleague = Workspace(tmp_path / "colleague", study.environment)
+    colleague.dvc("pull", "-q")
+    assert colleague.study_hashes() == study.study_hashes()
+    rooms = ("data/certificates", "data/work", "reports")
+    assert colleague.hashes(*rooms) == study.hashes(*rooms)
+    output = colleague.repro()
+    assert "nothing has changed" in output
+    assert "Running stage" not in colleague.dvc("repro")
+    assert git("status", "--porcelain", cwd=colleague.path) == ""
+    params = toy_params()
+    params["train"]["arml"]["max_iter"] += 1  # type: ignore[index]
+    colleague.set_params(params)
+    assert "6/6 parts, 100 %, 5 reused" in colleague.repro("train@toy")  # the records came with the pull
+
+
+def test_an_altered_part_is_computed_again(finished: tuple[Workspace, str], study: Workspace) -> None:
+    parts, records = study.path / "data/certificates/toy/exact", study.path / "data/work/toy/verify/records"
+    (parts / "lfda-1-0.parquet").write_bytes(b"altered")
+    (parts / "nca-1-0.parquet").unlink()
+    (records / "itml-1-0.json").write_text("{not json")
+    (parts / "stray.tmp").write_text("left by a killed run")
+    output = study.stage("verify", "--dataset", "toy")
+    assert "12/12 parts, 100 %, 9 reused" in output
+    rooms = ("data/certificates", "data/work", "data/results")
+    assert study.hashes(*rooms) == finished[0].hashes(*rooms)
+
+
+def test_a_tampered_radius_fails_the_check(study: Workspace) -> None:
+    """One radius raised by a millionth, where it is proved and where it is reported."""
+    part, result = (study.path / name for name in TAMPERED)
+    rows = read_table(part, "evidence")
+    chosen = int(np.flatnonzero(rows["lower"].to_numpy() > 0)[0])
+    index = rows["index"][chosen].as_py()
+    write_table(part, raised(rows, "lfda", index), "evidence", {})
+    output = study.stage("check", "--dataset", "toy", code=1)
+    assert "error: the certificates (540) are not those of the results (540 rows)" in output
+    write_table(result, raised(read_table(result, "results"), "lfda", index), "results", {})
+    output = study.stage("check", "--dataset", "toy", code=1)
+    assert "error: check: 1 of 540 certificates are rejected" in output
+    assert f"toy, lfda, exact, K = 1, row {index}: " in output
+    study.stage("report", code=1)
+
+
+TAMPERED = ("data/certificates/toy/exact/lfda-1-0.parquet", "data/results/toy/exact.parquet")
+
+
+def raised(table: pa.Table, method: str, index: int) -> pa.Table:
+    """The table with one method's lower bound of one test point raised."""
+    chosen = (table["method"].to_numpy() == method) & (table["index"].to_numpy() == index)
+    lower = np.where(chosen, table["lower"].to_numpy() * (1 + 1e-6), table["lower"].to_numpy())
+    return table.set_column(table.column_names.index("lower"), "lower", pa.array(lower))

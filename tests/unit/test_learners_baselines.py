@@ -1,0 +1,204 @@
+"""NCA, LMNN, ITML, LFDA: the library's own results, and its silent failures made visible."""
+
+from __future__ import annotations
+
+import warnings
+
+import metric_learn
+import numpy as np
+import pytest
+
+from arml.learners import LearningError, make_learner
+from arml.learners.baselines import ITML, LFDA, LMNN, NCA
+from arml.learners.subsets import stratified_subset
+
+
+def blobs(n: int = 120, width: int = 4, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    centres = rng.uniform(0.2, 0.8, size=(classes, width))
+    return centres[y] + 0.15 * rng.normal(size=(n, width)), y
+
+
+def scaled(M: np.ndarray) -> np.ndarray:
+    return M / np.linalg.eigvalsh(M)[-1]
+
+
+@pytest.mark.parametrize("method", ["nca", "lmnn", "itml", "lfda"])
+def test_result_is_the_librarys_with_its_defaults(method: str) -> None:
+    X, y = blobs(60)
+    direct = {
+        "nca": lambda: metric_learn.NCA(random_state=42),
+        "lmnn": lambda: metric_learn.LMNN(random_state=42),
+        "itml": lambda: metric_learn.ITML_Supervised(random_state=42),
+        "lfda": lambda: metric_learn.LFDA(),
+    }[method]()
+    learner = make_learner(method)
+    for name, value in direct.get_params().items():
+        assert learner.get_params().get(name, value) == value, name
+    if method in ("lmnn", "itml"):  # as far as the test's time goes
+        direct.set_params(max_iter=100)
+        learner.set_params(max_iter=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = scaled(direct.fit(X, y).get_mahalanobis_matrix())
+    np.testing.assert_allclose(learner.fit(X, y).get_mahalanobis_matrix(), expected, atol=1e-10)
+
+
+def notes(learner: object) -> str:
+    return " | ".join(learner.fit_summary_["notes"])  # type: ignore[attr-defined]
+
+
+def test_nca_reports_scipys_verdict() -> None:
+    X, y = blobs()
+    stopped = NCA(max_iter=2).fit(X, y)
+    assert stopped.converged_ is False and stopped.n_iter_ == 2
+    assert "the optimizer stopped: STOP" in notes(stopped)
+    finished = NCA(max_iter=2000, tol=1e-4).fit(X, y)
+    assert finished.converged_ is True and finished.n_iter_ < 2000 and notes(finished) == ""
+
+
+@pytest.mark.filterwarnings("ignore:'force_all_finite' was renamed")
+def test_lmnn_convergence_is_the_librarys_own_criterion(capsys: pytest.CaptureFixture[str]) -> None:
+    X, y = blobs(45)
+    outcomes = set()
+    for max_iter, rate in ((60, 1e-7), (300, 1e-3)):
+        learner = LMNN(max_iter=max_iter, learn_rate=rate).fit(X, y)
+        metric_learn.LMNN(max_iter=max_iter, learn_rate=rate, verbose=True, random_state=42).fit(X, y)
+        printed = capsys.readouterr().out
+        assert learner.converged_ is ("LMNN converged" in printed)
+        assert ("still moves" in notes(learner)) is ("didn't converge" in printed)
+        assert (np.diff(learner.history_) <= 0).all()
+        outcomes.add(learner.converged_)
+    assert outcomes == {True, False}
+
+
+def test_itml_at_max_iter_is_not_converged() -> None:
+    X, y = blobs()
+    stopped = ITML(max_iter=3).fit(X, y)
+    assert stopped.converged_ is False and stopped.n_iter_ == 3
+    finished = ITML(max_iter=3000, n_constraints=10, tol=0.05).fit(X, y)
+    assert finished.converged_ is True and finished.n_iter_ < 3000 and notes(finished) == ""
+
+
+def test_lmnn_lowers_its_neighbours_to_what_classes_have() -> None:
+    X, y = blobs(40)
+    y = y.copy()
+    y[:3] = 5  # three members: the library would accept three targets and take each point for its own
+    learner = LMNN(max_iter=20).fit(X, y)
+    assert "n_neighbors lowered from 3 to 2 (smallest class: 3)" in notes(learner)
+    y[1:3] = 1
+    learner = LMNN(max_iter=20).fit(X, y)
+    assert "left out 1 points" in notes(learner) and "lowered" not in notes(learner)
+    assert learner.n_fit_samples_ == 39
+    y[:] = np.r_[[0], np.full(39, 1)]
+    with pytest.raises(ValueError, match="two classes with at least two members"):
+        LMNN().fit(X, y)
+
+
+@pytest.mark.parametrize("method", ["nca", "lmnn", "itml", "lfda"])
+@pytest.mark.parametrize("tiny", [1, 2, 3])
+def test_small_classes_give_a_metric(method: str, tiny: int) -> None:
+    X, y = blobs(60, classes=2)
+    y = y.copy()
+    y[:tiny] = 7
+    learner = make_learner(method, **({"max_iter": 60} if method != "lfda" else {})).fit(X, y)
+    assert np.isfinite(learner.components_).all()
+
+
+def test_lfda_drops_constant_columns_and_says_so() -> None:
+    X, y = blobs(width=5)
+    X[:, 1], X[:, 3] = 0.0, 0.25
+    learner = LFDA().fit(X, y)
+    assert learner.fit_summary_["dropped_features"] == [1, 3]
+    assert learner.components_.shape == (3, 5) and not learner.components_[:, [1, 3]].any()
+    assert learner.fit_summary_["lambda_min"] == 0.0 and learner.fit_summary_["rank"] == 3
+    rest = LFDA().fit(X[:, [0, 2, 4]], y)
+    np.testing.assert_allclose(rest.components_, learner.components_[:, [0, 2, 4]], rtol=1e-12)
+    with pytest.raises(LearningError, match="two features that vary, got 1"):
+        LFDA().fit(X[:, :2], y)
+
+
+@pytest.mark.parametrize("method", ["nca", "lmnn", "itml"])
+def test_others_cope_with_constant_columns(method: str) -> None:
+    X, y = blobs()
+    X[:, 2] = 0.5
+    learner = make_learner(method, max_iter=60).fit(X, y)
+    assert np.isfinite(learner.components_).all() and learner.fit_summary_["dropped_features"] == []
+
+
+def test_lfda_on_dependent_columns_is_an_error_with_advice_or_a_metric() -> None:
+    X, y = blobs(width=3)
+    for extra in (X[:, 0], X @ [1.0, -2.0, 0.5]):
+        try:
+            learner = LFDA().fit(np.column_stack([X, extra]), y)
+        except LearningError as err:
+            assert "principal components" in str(err) or "dependent features" in str(err)
+        else:
+            assert np.isfinite(learner.components_).all()
+
+
+def test_lfda_complex_result_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = blobs()
+
+    def fit(self: object, X: np.ndarray, y: np.ndarray) -> object:
+        self.components_ = np.eye(4) * (1 + 0j)  # type: ignore[attr-defined]
+        return self
+
+    monkeypatch.setattr(metric_learn.LFDA, "fit", fit)
+    with pytest.raises(LearningError, match="lfda gave a complex transformation"):
+        LFDA().fit(X, y)
+
+
+def test_lfda_of_lower_rank_keeps_the_leading_rows() -> None:
+    X, y = blobs(width=6)
+    whole, part = LFDA().fit(X, y), LFDA(n_components=2).fit(X, y)
+    assert part.components_.shape == (2, 6)
+    ratio = whole.components_[:2] / part.components_
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-9)
+
+
+def test_itml_survives_twins_of_other_classes() -> None:
+    rng = np.random.default_rng(0)
+    X, y = blobs(60, classes=2)
+    X[1] = X[0]  # neighbours in the list have different labels
+    X[3] = X[2]
+    X[2:20:2] = X[2]
+    X[3:21:2] = X[2]
+    learner = ITML(n_constraints=400, max_iter=50, random_state=int(rng.integers(100))).fit(X, y)
+    assert np.isfinite(learner.components_).all()
+    assert "points equal to a point of another class" in notes(learner)
+    assert learner.n_fit_samples_ == 40
+
+
+def test_library_errors_carry_advice() -> None:
+    X, y = blobs(6, width=3, classes=2)
+    X[:] = X[0]
+    with pytest.raises(LearningError, match=r"itml.*|lfda.*"):
+        LFDA().fit(X, y)
+    with pytest.raises(LearningError, match="metric-learn's itml failed on 6 points"):
+        ITML().fit(X, y)
+
+
+@pytest.mark.parametrize("method", ["nca", "lmnn", "itml", "lfda"])
+def test_fit_on_a_stratified_subset_says_so(method: str) -> None:
+    X, y = blobs(120)
+    params = {} if method == "lfda" else {"max_iter": 60}
+    learner = make_learner(method, max_train=45, **params).fit(X, y)
+    assert learner.n_fit_samples_ == learner.fit_summary_["n_fit_samples"] == 45
+    assert learner.fit_summary_["n_train"] == 120
+    rows = stratified_subset(y, 45, 42)
+    assert np.bincount(y[rows]).tolist() == [15, 15, 15]
+    direct = make_learner(method, **params).fit(X[rows], y[rows])
+    assert direct.components_.tobytes() == learner.components_.tobytes()
+    roomy = make_learner(method, max_train=500, **params).fit(X, y)
+    assert roomy.n_fit_samples_ == 120 and "subset" not in notes(roomy)
+
+
+def test_warnings_end_up_in_the_summary() -> None:
+    X, y = blobs(12, classes=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner = ITML(n_constraints=500, max_iter=20).fit(X, y)
+    assert "UserWarning: Only generated" in notes(learner)
+    assert "force_all_finite" not in notes(learner)

@@ -1,0 +1,263 @@
+"""The report as a whole: gate, verdict, metrics, page and figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arml.certificate import Verdict
+from arml.curves import SandwichError
+from arml.errors import DataError
+from arml.evidence import checks_table
+from arml.figures import Drawn, draw_figures, style
+from arml.report import headline_metrics, index_markdown, write_report
+from arml.results import (
+    METHOD_ORDER,
+    attacked_table,
+    certified_table,
+    exact_table,
+    provenance,
+    write_metric,
+    write_split,
+    write_table,
+)
+from arml.study import Study, build_study, load_study
+from arml.verdict import clean_competitive, less_robust_than_euclidean, most_robust, strength, verdict_lines
+from tests.unit.report_data import RADII, study, tables, timings
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reports")
+    files = write_report(study(("pendigits", "splice-keel")), folder)
+    assert sorted(files) == sorted(path for path in folder.rglob("*") if path.is_file())
+    return folder
+
+
+def stated(errors: dict[str, list[float]], clean: dict[str, float] | None = None) -> Study:
+    """A study of 10 points where each method's exact error at the radii 0.1, 0.2, … is as stated."""
+    made = []
+    for method, row in errors.items():
+        wrong = round((clean or {}).get(method, 0.0) * 10)
+        values = np.full(10, 9.0)
+        for r, error in reversed(list(enumerate(row))):
+            values[: round(error * 10)] = 0.1 * (r + 1)
+        values[:wrong] = 0.0
+        prediction = (np.arange(10) < wrong).astype(int)
+        made.append(
+            exact_table(
+                dataset="toy",
+                method=method,
+                label=np.zeros(10, dtype=int),
+                prediction=prediction,
+                lower=values,
+                upper=values,
+                status=np.where(prediction > 0, "misclassified", "exact"),
+            )
+        )
+    n = len(next(iter(errors.values())))
+    return build_study(made, radii={"toy": [0.0, *(0.1 * (r + 1) for r in range(n))]})
+
+
+# ---------------------------------------------------------------- verdict
+
+
+def test_verdict_counts_cells_ties_and_exceptions() -> None:
+    toy = stated({"euclidean": [0.2, 0.5, 0.8, 1.0], "arml": [0.1, 0.5, 0.9, 0.9]})
+    (tally,) = most_robust(toy)
+    assert (tally.support, tally.cells, tally.ties) == (3, 4, 1)
+    assert tally.where_not == ("toy at 0.3 (Euclidean 0.800 < ARML 0.900)",)
+    assert strength([tally]) == "partly confirmed"
+    assert verdict_lines(toy)[0] == (
+        "- **ARML is the most robust: partly confirmed.** Its robust error is the lowest, ties included, in 3 of 4 "
+        "cells (exact 1-NN, 1 of them tied). Not on: toy at 0.3 (Euclidean 0.800 < ARML 0.900), exact 1-NN."
+    )
+
+
+def test_verdict_on_clean_errors_and_on_nca() -> None:
+    toy = stated(
+        {"euclidean": [0.3, 0.5], "nca": [0.4, 0.4], "arml": [0.3, 0.5]}, {"euclidean": 0.2, "nca": 0.1, "arml": 0.2}
+    )
+    (clean,) = clean_competitive(toy)
+    assert (clean.support, clean.cells, clean.where_not) == (0, 1, ("toy (NCA 0.100 < ARML 0.200)",))
+    (cleaner,), (weaker,) = less_robust_than_euclidean(toy)
+    assert (cleaner.support, cleaner.cells) == (1, 1)
+    assert (weaker.support, weaker.cells, weaker.where_not) == (1, 2, ("toy at 0.2",))
+
+
+@pytest.mark.parametrize(("ours", "word"), [(1.0, "not confirmed"), (0.0, "confirmed")])
+def test_verdict_word_follows_the_data(ours: float, word: str) -> None:
+    toy = stated({"euclidean": [0.5, 0.6], "arml": [ours, ours]})
+    assert strength(most_robust(toy)) == word
+
+
+def test_study_without_arml_has_no_verdict_on_it() -> None:
+    toy = stated({"euclidean": [0.5], "lfda": [0.6]})
+    assert most_robust(toy) == [] and verdict_lines(toy) == []
+    assert "no methods to compare" in index_markdown(toy, [])
+
+
+# ---------------------------------------------------------------- metrics and page
+
+
+def test_headline_metrics_are_the_errors_at_the_middle_radius() -> None:
+    made = study(("pendigits",))
+    metrics = headline_metrics(made)
+    assert metrics["pendigits"]["radius"] == 0.3
+    assert set(metrics["pendigits"]) == {"radius", *METHOD_ORDER}
+    (curve,) = [c for c in made.select("pendigits", "certified", 11) if c.method == "arml"]
+    ours = metrics["pendigits"]["arml"]
+    assert ours["certified_11nn"] == round(float((curve.values <= 0.3).mean()), 6)
+    assert set(ours) == {
+        "exact_1nn", "certified_1nn", "certified_11nn", "attacked_1nn", "attacked_11nn", "clean_1nn", "clean_11nn",
+        "unsolved",
+    }  # fmt: skip
+    assert metrics["sandwich"]["violations"] == 0 and metrics["sandwich"]["comparisons"] > 10_000
+
+
+def test_report_writes_every_file(written: Path) -> None:
+    names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
+    figures = {
+        f"figures/{stem}-{ds}{k}.{suffix}"
+        for stem, k in (("exact", ""), ("band", "-k11"))
+        for ds in ("pendigits", "splice-keel")
+        for suffix in ("svg", "png")
+    }
+    tables_ = {f"tables/{name}" for name in ("overview.md", "table1.md", "table1.csv", "table2.md", "table2.csv")}
+    tables_ |= {f"tables/{name}" for name in ("errors.csv", "runtime.md", "runtime.csv")}
+    assert names == {"index.md", "metrics.json"} | figures | tables_
+    assert json.loads((written / "metrics.json").read_text()) == headline_metrics(study(("pendigits", "splice-keel")))
+
+
+def test_page_starts_with_claim_and_verdict_and_its_links_lead_somewhere(written: Path) -> None:
+    page = (written / "index.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^(#+ .*)$", page, flags=re.M)
+    assert headings[:3] == ["# Robust nearest neighbours: results", "## Verdict", "## At the middle radius"]
+    assert [h for h in headings if h.startswith("## ")][2:] == [
+        "## Table 1: exact robust errors of Mahalanobis 1-NN",
+        "## Table 2: certified and empirical robust errors of Mahalanobis 11-NN",
+        "## Figures",
+        "## Runtimes",
+        "## Provenance",
+    ]
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert len(links) >= 9
+    for link in links:
+        assert (written / link).is_file(), link
+    assert "0 violations" in page and "Seed: 42." in page and "abababababab…" in page
+
+
+def test_report_is_the_same_to_the_byte_in_another_process(written: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from arml.report import write_report; from tests.unit.report_data import study;"
+        "write_report(study(('pendigits', 'splice-keel')), sys.argv[1])"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=root)
+    for path in written.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / path.relative_to(written)).read_bytes(), path.name
+
+
+def test_gate_stops_the_report_before_anything_is_written(tmp_path: Path) -> None:
+    same: dict[str, Any] = {"dataset": "toy", "method": "arml", "label": [0], "prediction": [0], "n_neighbors": 11}
+    low = certified_table(**same, radius=[0.3])
+    high = attacked_table(**same, index=[0], norm=[0.2], status=["bounded"])
+    with pytest.raises(SandwichError, match=r"toy/arml K=11 test row 0: lower bound 0\.3 .* > upper bound 0\.2"):
+        write_report(build_study([low, high], radii={"toy": (0.0, 0.1)}), tmp_path)
+    with pytest.raises(SandwichError, match="nothing to compare"):
+        write_report(build_study([low], radii={"toy": (0.0, 0.1)}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_study_from_files_is_the_study_from_memory(tmp_path: Path) -> None:
+    results = [tmp_path / f"{i}.parquet" for i in range(len(tables(("pendigits",))))]
+    for path, table in zip(results, tables(("pendigits",))):
+        write_table(path, table, "results", provenance(seed=1))
+    write_metric(
+        tmp_path / "nca",
+        np.eye(2),
+        {"dataset": "pendigits", "method": "nca", "fit": {"n_fit_samples": 3, "n_train": 9, "converged": True}},
+    )
+    write_split(tmp_path / "train", np.eye(2), [0, 1], provenance(source="package", n_train=2))
+    write_table(tmp_path / "t", timings(), "timings", {})
+    checks = checks_table(tables(("pendigits",))[0].slice(0, 2), [Verdict(True, "")] * 2)
+    write_table(tmp_path / "c", checks, "checks", {})
+    given: dict[str, Any] = {"timings": [tmp_path / "t"], "radii": RADII, "params": {"seed": 42}}
+    given["checks"] = [tmp_path / "c"]
+    loaded = load_study(results=results, metrics=[tmp_path / "nca"], splits={"pendigits": tmp_path / "train"}, **given)
+    numbers = headline_metrics(loaded)
+    assert numbers.pop("certificates")["checked"] == 2
+    assert numbers == {k: v for k, v in headline_metrics(study(("pendigits",))).items() if k != "certificates"}
+    assert f"the solvers: 2 of {loaded.certificates}, all accepted" in index_markdown(loaded, [])
+    assert loaded.fit_notes("pendigits") == ["NCA: fitted on a stratified subset of 3 of 9 points."]
+    page = index_markdown(loaded, [])
+    assert "| pendigits | package |     2 |" in page and f"numpy {np.__version__}" in page
+    write_metric(tmp_path / "bare", np.eye(2), {"method": "nca"})
+    with pytest.raises(DataError, match=r"bare: expected provenance with dataset, fit"):
+        load_study(results=results, metrics=[tmp_path / "bare"], splits={}, **given)
+
+
+def test_a_rejected_certificate_stops_the_report() -> None:
+    exact = tables(("pendigits",))[0]
+    checks = checks_table(exact.slice(0, 2), [Verdict(True, ""), Verdict(False, "negative 7 is not kept away")])
+    with pytest.raises(DataError, match=r"1 certificates are rejected.*pendigits, .*row \d+: negative 7 is not kept"):
+        build_study(tables(("pendigits",)), radii=RADII, checks=[checks])
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_figures_have_alt_texts_with_numbers_and_no_date(written: Path) -> None:
+    svg = (written / "figures" / "exact-pendigits.svg").read_text(encoding="utf-8")
+    assert "<dc:date>" not in svg and "<svg" in svg
+    page = (written / "index.md").read_text(encoding="utf-8")
+    alt = re.search(r"!\[(pendigits, exact[^\]]+)\]", page)
+    assert alt is not None
+    errors = headline_metrics(study(("pendigits", "splice-keel")))["pendigits"]
+    assert f"ARML {errors['arml']['exact_1nn']:.3f}" in alt[1]
+
+
+def test_every_method_has_its_own_colour_and_marker_everywhere() -> None:
+    chosen = [style(method, METHOD_ORDER) for method in METHOD_ORDER]
+    assert len({colour for colour, _ in chosen}) == len({marker for _, marker in chosen}) == len(METHOD_ORDER)
+    assert style("arml", ["arml"]) == style("arml", METHOD_ORDER)
+    own = [style(name, ["euclidean", "mine", "other"]) for name in ("mine", "other")]
+    assert own[0] != own[1] and not {colour for colour, _ in own} & {colour for colour, _ in chosen}
+
+
+def test_figures_leave_the_callers_matplotlib_settings_alone(tmp_path: Path) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    matplotlib.rcParams["lines.linewidth"] = 17.0
+    drawn = draw_figures(study(("pendigits",)), tmp_path / "a")
+    assert matplotlib.rcParams["lines.linewidth"] == 17.0
+    matplotlib.rcParams["lines.linewidth"] = before["lines.linewidth"]
+    again = draw_figures(study(("pendigits",)), tmp_path / "b")
+    assert [d.name for d in drawn] == ["exact-pendigits", "band-pendigits-k11"]
+    for one, two in zip(drawn, again):
+        assert isinstance(one, Drawn) and one.alt == two.alt
+        assert [p.read_bytes() for p in one.files] == [p.read_bytes() for p in two.files]
+
+
+def test_one_method_without_an_attack_can_be_drawn(tmp_path: Path) -> None:
+    label = [0, 1, 0]
+    table = certified_table(
+        dataset="toy", method="mine", n_neighbors=3, label=label, prediction=label, radius=[0.1, 0.2, 0.3]
+    )
+    (drawn,) = draw_figures(build_study([table], radii={"toy": (0.0, 0.1, 0.3)}), tmp_path)
+    assert drawn.name == "band-toy-k3"
+    assert drawn.alt == "toy, 3-NN, certified robust error, a panel a method. Certified: At radius 0.3: mine 1.000."
+
+
+def test_importing_the_report_does_not_import_matplotlib_or_torch() -> None:
+    code = "import sys, arml.report; sys.exit(any(name in sys.modules for name in ('matplotlib', 'torch')))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

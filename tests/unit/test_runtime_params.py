@@ -1,0 +1,110 @@
+"""params.yaml is checked as a whole, and what is wrong is named."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows import _layout, _params, _study
+
+ROOT = _layout.ROOT
+
+
+@pytest.fixture
+def params() -> dict[str, Any]:
+    return copy.deepcopy(_params.load())
+
+
+def put(params: dict[str, Any], key: str, value: Any) -> None:
+    *above, last = key.split(".")
+    for name in above:
+        params = params[name]
+    params[last] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("seed", -1, "seed must be a whole number >= 0"),
+        ("seed", 1.5, "seed must be a whole number"),
+        ("sede", 1, "unknown key 'sede'"),
+        ("datasets", {}, "datasets must map at least one"),
+        ("datasets", {"mnits": {}}, "mnits"),
+        ("datasets", {"x; rm -rf .": {"source": "file"}}, "use letters, digits"),
+        ("datasets", {"pendigits": {"sorce": "url"}}, "sorce"),
+        ("datasets", {"pendigits": {"source": "moon"}}, "moon"),
+        ("datasets", {"pendigits": "package"}, "must be a mapping"),
+        ("methods", ["euclidean", "svm"], "'svm' is unknown; choose from euclidean, nca"),
+        ("methods", ["nca", "nca"], "names one twice"),
+        ("methods", [], "methods must be a list"),
+        ("train", {"euclidean": {}}, "train has no entry for 'nca'"),
+        ("train.arml", {"lr": 0.1}, "lr"),
+        ("train.arml", {"loss": "square", "learning_rate": "fast"}, "train.arml"),
+        ("train.svm", {}, "'svm' is unknown"),
+        ("verify.sample", 0, "verify.sample must be a whole number >= 1 or all"),
+        ("verify.time_limit", 0, "verify.time_limit must be a positive number of seconds, or null"),
+        ("verify.time_limit", "1 s", "verify.time_limit must be a positive number of seconds, or null"),
+        ("check.sample", "some", "check.sample must be a whole number >= 1 or all"),
+        ("attack.sample", [5], "attack.sample must be one number or 2, one for each of n_neighbors"),
+        ("attack.sample", [5, 0], "attack.sample must be a whole number >= 1 or all"),
+        ("certify.n_neighbors", [2], "Theorem 1 is unsound"),
+        ("certify.n_neighbors", [11, 11], "different whole numbers"),
+        ("certify.bound", "theorem2", "choose from theorem1"),
+        ("attack.steps", 0, "attack.steps"),
+        ("attack.bounds", [1, 0], "low < high"),
+        ("attack.algorithm", "magic", "choose from boundary"),
+        ("run.runner", "slurm", "choose from auto, threads, processes"),
+        ("run.workers", 0, "run.workers must be a whole number >= 1 or auto"),
+        ("run.devices", ["gpu"], "run.devices must be auto or a list"),
+        ("verify", None, "verify must be a mapping"),
+    ],
+)
+def test_what_is_wrong_is_named(params: dict[str, Any], key: str, value: Any, said: str) -> None:
+    put(params, key, value)
+    with pytest.raises(_params.ParamsError, match=said.replace("(", r"\(")):
+        _params.check(params)
+
+
+def test_a_missing_section_is_named(params: dict[str, Any]) -> None:
+    del params["attack"]
+    with pytest.raises(_params.ParamsError, match="lacks the key 'attack'"):
+        _params.check(params)
+
+
+def test_a_broken_or_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(_params.ParamsError, match="cannot read"):
+        _params.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1\n")
+    with pytest.raises(_params.ParamsError, match="not valid YAML"):
+        _params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("study", _study.available())
+def test_every_study_can_be_run(params: dict[str, Any], study: str) -> None:
+    overlay = yaml.safe_load((_layout.STUDIES / f"{study}.yaml").read_text())
+    _params.check(_study.merge(params, overlay))
+
+
+def test_merging_replaces_data_sets_and_keeps_the_rest(params: dict[str, Any]) -> None:
+    merged = _study.merge(params, {"datasets": {"toy": {}}, "attack": {"steps": 7}})
+    assert list(merged["datasets"]) == ["toy"] and merged["attack"]["steps"] == 7
+    assert merged["attack"]["bounds"] == params["attack"]["bounds"] and params["attack"]["steps"] != 7
+
+
+def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_layout, "WORKSPACES", tmp_path)
+    workspace = _study.prepare("toy")
+    assert yaml.safe_load((workspace / "params.yaml").read_text())["datasets"] == {"toy": {}}
+    (workspace / "flows" / "gone.py").write_text("")
+    (workspace / "flows" / "verify.py").write_text("old")
+    state = (workspace / "flows" / "train.py").stat().st_mtime_ns
+    _study.prepare("toy")
+    assert not (workspace / "flows" / "gone.py").exists()
+    assert (workspace / "flows" / "verify.py").read_bytes() == (ROOT / "flows" / "verify.py").read_bytes()
+    assert (workspace / "flows" / "train.py").stat().st_mtime_ns == state
+    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, paper, toy"):
+        _study.prepare("x")

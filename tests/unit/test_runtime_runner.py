@@ -1,0 +1,79 @@
+"""Progress lines, pruning, shards of rows, and the summary of a run's time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows import _runner
+from flows._progress import Progress
+from flows._rows import evaluated_rows
+from flows._runner import make_task_runner, prune, runner_kind, worker_count
+from flows._summary import busy, summary
+
+
+def run(**changes: object) -> dict[str, object]:
+    return {"runner": "threads", "workers": 3, "shard_size": 10, "devices": "auto", **changes}
+
+
+def test_progress_says_parts_share_rate_and_time_left() -> None:
+    progress = Progress("verify pendigits", 12, 700)
+    for _ in range(7):
+        progress.done += 1
+        progress.done_points += 58
+        progress.fresh_points += 58
+    assert progress.line(1.0) == "verify pendigits: 7/12 parts, 58 %, 406 points/s, 0:01 left"
+
+
+def test_progress_counts_reused_parts_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("train toy", 2, 0)
+    progress.add(0, cached=True)
+    progress.add(0, cached=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("train toy: 2/2 parts, 100 %, 1 reused, 0:00 taken")
+
+
+def test_prune_removes_what_is_not_kept(tmp_path: Path) -> None:
+    keep = tmp_path / "records" / "a.json"
+    for file in (keep, tmp_path / "records" / ".b.json.tmp", tmp_path / "old.parquet", tmp_path / "x" / "y"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("")
+    prune(tmp_path, [keep])
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["records", "records/a.json"]
+
+
+def test_rows_are_all_or_the_paper_s_sample() -> None:
+    from arml.datasets import paper_sample_indices
+
+    assert evaluated_rows(4, "all", 42) == [0, 1, 2, 3]
+    sample = evaluated_rows(100, 10, 42)
+    assert sample == sorted(sample) and set(sample) == set(paper_sample_indices(100, 10, 42).tolist())
+    assert set(evaluated_rows(100, 5, 42)) < set(sample)  # attacked points are verified points
+
+
+def test_runner_is_chosen_by_name_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_runner, "is_large", lambda dataset: dataset == "mnist")
+    assert make_task_runner(run(), "verify", "toy")._max_workers == 3  # type: ignore[attr-defined]
+    assert type(make_task_runner(run(runner="processes"), "verify", "toy")).__name__ == "ProcessPoolTaskRunner"
+    stages = ("check", "certify", "verify", "train", "attack")
+    kinds = [runner_kind(run(runner="auto"), stage, "toy") for stage in stages]
+    assert kinds == ["threads"] + ["processes"] * 4
+    assert [runner_kind(run(runner="auto"), stage, "mnist") for stage in stages] == ["threads"] * 3 + ["processes"] * 2
+    assert runner_kind(run(runner="auto", workers=1), "attack", "toy") == "threads"
+    assert worker_count(run(workers="auto")) >= 1
+
+
+def test_time_side_by_side_counts_once() -> None:
+    assert busy([(0, 2), (1, 3), (5, 6), (5.5, 5.7)]) == 4
+    assert busy([]) == 0
+
+
+def test_summary_splits_work_from_orchestration(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    rows = [("train", 0, 4), ("train", 1, 6), ("verify", 8, 10)]
+    log.write_text("".join(json.dumps({"stage": s, "dataset": "d", "begun": b, "ended": e}) + "\n" for s, b, e in rows))
+    text = summary(log, 20.0)
+    assert "done in 20.0 s: stages' own work 8.0 s (train 6.0, verify 2.0), orchestration 12.0 s" in text
+    assert "own work 0.0 s (none)" in summary(tmp_path / "missing", 1.0)
