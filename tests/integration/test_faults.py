@@ -63,9 +63,9 @@ def kill_and_go_on(study: Workspace, stage: str, victim: str) -> int:
         word = "dvc" if victim == "dvc" else f"flows.{stage}"
         below = psutil.Process(process.pid).children(recursive=True)
         next(p for p in below if word in p.cmdline()[:4]).kill()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=180)
     assert process.returncode != 0, output
-    assert wait_for(lambda: not living_in(study.path), 30), living_in(study.path)
+    assert wait_for(lambda: not living_in(study.path), 60), living_in(study.path)
     return int(study.repro("-s", f"{stage}@toy").split(" reused")[0].split()[-1])
 
 
@@ -98,11 +98,11 @@ def test_killed_verification_goes_on_and_ends_with_the_same_bytes(
 
 def test_sigterm_ends_the_run_in_order(unattacked: Workspace) -> None:
     process = unattacked.start(sys.executable, "-m", "flows.repro", "-s", "attack@toy")
-    assert wait_for(lambda: any("flows.attack" in p.cmdline()[:4] for p in living_in(unattacked.path)), 60)
+    assert wait_for(lambda: any("flows.attack" in p.cmdline()[:4] for p in living_in(unattacked.path)), 120)
     process.terminate()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=180)
     assert process.returncode == 128 + signal.SIGTERM and "the next run goes on from there" in output
-    assert wait_for(lambda: not living_in(unattacked.path), 15)
+    assert wait_for(lambda: not living_in(unattacked.path), 60)
 
 
 def test_plain_dvc_repro_starts_one_server_that_ends_with_it(
@@ -113,8 +113,8 @@ def test_plain_dvc_repro_starts_one_server_that_ends_with_it(
     changes = {"PREFECT_API_URL": "", "PREFECT_HOME": str(home)}
     output = study.dvc("repro", "-s", "attack@toy", "certify@toy", "-f", **changes)
     assert "Running stage 'attack@toy'" in output and "Running stage 'certify@toy'" in output
-    assert wait_for(lambda: not (home / "server.json").exists(), 15)
-    assert wait_for(lambda: not living_in(study.path), 15), living_in(study.path)
+    assert wait_for(lambda: not (home / "server.json").exists(), 60)
+    assert wait_for(lambda: not living_in(study.path), 60), living_in(study.path)
     assert study.study_hashes() == finished[0].study_hashes()
 
 

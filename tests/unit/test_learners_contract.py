@@ -202,7 +202,7 @@ def test_recorded_warnings_are_kept_apart_between_threads() -> None:
 
     def work(name: str, rounds: int) -> None:
         with recorded_warnings() as log:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=60)
             for _ in range(rounds):
                 warnings.warn(name, RuntimeWarning, stacklevel=1)
         logs[name] = log
@@ -213,7 +213,7 @@ def test_recorded_warnings_are_kept_apart_between_threads() -> None:
         for thread in threads:
             thread.start()
         warnings.warn("outside", UserWarning, stacklevel=1)
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=60)
         for thread in threads:
             thread.join()
     assert logs == {"a": ["RuntimeWarning: a"], "b": ["RuntimeWarning: b"]}

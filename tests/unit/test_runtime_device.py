@@ -21,9 +21,9 @@ import sys, time
 from pathlib import Path
 from flows._device import lease_device
 with lease_device(["fake:0", "fake:1"], Path(sys.argv[1])) as device:
-    begun = time.time()
+    begun = time.monotonic()
     time.sleep(0.15)
-    print(device, begun, time.time(), flush=True)
+    print(device, begun, time.monotonic(), flush=True)
     time.sleep(float(sys.argv[2]))
 """
 
@@ -38,14 +38,13 @@ def overlaps(uses: list[tuple[str, float, float]]) -> bool:
 
 def test_six_tasks_in_threads_never_share_a_device(tmp_path: Path) -> None:
     uses: list[tuple[str, float, float]] = []
-    gate = threading.Barrier(6)
+    pair = threading.Barrier(2, timeout=60)  # ends only where both devices are held at the same time
 
     def work(_: int) -> None:
-        gate.wait()
         with lease_device(FAKES, tmp_path) as device:
-            begun = time.time()
-            time.sleep(0.05)
-            uses.append((device, begun, time.time()))
+            begun = time.monotonic()
+            pair.wait()
+            uses.append((device, begun, time.monotonic()))
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -42,25 +42,35 @@ def test_a_small_set_is_made_anew(files: None) -> None:
 def test_threads_share_a_large_set_and_take_turns_between_metrics(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_shared, "_LARGE", 64)
     assert _shared.is_large("toy")
-    both = threading.Barrier(2, timeout=10)
-    at_work: list[str] = []
+    both = threading.Barrier(3, timeout=60)  # two threads that hold the value at the same time, and this one
+    release = threading.Event()
+    inside: list[str] = []
 
-    def work(method: str, *, meet: bool) -> object:
-        with _shared.prepared("toy", method, build) as value:
-            if meet:
-                both.wait()  # ends only if two threads hold the value at the same time
-            at_work.append(method)
-            assert set(at_work) == {method}
-            at_work.remove(method)
+    def hold() -> object:
+        with _shared.prepared("toy", "euclidean", build) as value:
+            both.wait()
+            assert release.wait(timeout=60)
+            inside.append("euclidean")
             return value
 
-    with ThreadPoolExecutor(3) as pool:
-        first = [pool.submit(work, "euclidean", meet=True) for _ in range(2)]
-        other = [pool.submit(work, "arml", meet=False) for _ in range(4)]
-        values = [future.result(timeout=20) for future in first]
-        others = {id(future.result(timeout=20)) for future in other}
-    assert values[0] is values[1] and len(others) == 1
-    assert sorted(set(built)) == ["(4, 2) 1", "(4, 2) 2"] and len(built) <= 3
+    def use() -> object:
+        with _shared.prepared("toy", "arml", build) as value:
+            inside.append("arml")
+            return value
+
+    with ThreadPoolExecutor(6) as pool:
+        try:
+            first = [pool.submit(hold) for _ in range(2)]
+            both.wait()
+            others = [pool.submit(use) for _ in range(4)]
+            _, waiting = wait(others, timeout=0.3)  # the other metric has to wait while the first is in use
+            assert len(waiting) == 4 and built == ["(4, 2) 1"]
+        finally:
+            release.set()
+        values = [future.result(timeout=60) for future in (*first, *others)]
+    assert values[0] is values[1] and all(value is values[2] for value in values[3:])
+    assert built == ["(4, 2) 1", "(4, 2) 2"]
+    assert inside == ["euclidean"] * 2 + ["arml"] * 4
 
 
 def test_a_failed_preparation_leaves_the_next_one_free(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
