@@ -9,7 +9,7 @@ import numpy as np
 
 from arml.learners.base import Floats, Indices
 
-__all__ = ["check_choice", "check_has_pairs", "check_int", "check_positive", "check_rank"]
+__all__ = ["check_choice", "check_flag", "check_has_pairs", "check_int", "check_positive", "check_rank"]
 
 
 def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) -> None:
@@ -36,6 +36,12 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
     names = tuple(known)
     if not isinstance(value, str) or value not in names:
         raise ValueError(f"{name} must be one of {', '.join(names)}; got {value!r}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise ValueError unless ``value`` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
 def check_has_pairs(codes: Indices, method: str) -> None:

@@ -53,9 +53,7 @@ def test_norm_is_never_below_the_radius_on_a_line(seed: int, n: int, k: int, lat
         assert MahalanobisKNN(k).fit(train, labels).predict(result.adversarial)[0] != y
 
 
-def fooled_in_plane(
-    train: np.ndarray, labels: np.ndarray, G: np.ndarray, Z: np.ndarray, y: int, k: int
-) -> np.ndarray:
+def fooled_in_plane(train: np.ndarray, labels: np.ndarray, G: np.ndarray, Z: np.ndarray, y: int, k: int) -> np.ndarray:
     """Many points at once, two classes, odd K, no ties: is the vote against y?"""
     squared = (((train[None] - Z[:, None]) @ G.T) ** 2).sum(axis=2)
     nearest = np.argsort(squared, axis=1)[:, :k]

@@ -1,14 +1,17 @@
-"""ARML: Algorithm 1 as a whole."""
+"""ARML: Algorithm 1 as a whole, its options, and a fit that is killed and goes on."""
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from arml.errors import DataError
+from arml.learners import descent
 from arml.learners.arml import ARML, canonical_order
 
 
@@ -22,9 +25,11 @@ def stripes(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("loss", ["negative", "hinge", "exponential", "logistic"])
 @pytest.mark.parametrize("schedule", ["minibatch", "full"])
-def test_learns_what_separates_the_classes(loss: str, schedule: str) -> None:
+@pytest.mark.parametrize("objective", ["sampled", "order", "soft", "dual"])
+def test_learns_what_separates_the_classes(loss: str, schedule: str, objective: str) -> None:
     X, y = stripes()
-    learner = ARML(loss=loss, schedule=schedule, max_iter=150, batch_size=40, learning_rate=0.01).fit(X, y)
+    learner = ARML(objective=objective, loss=loss, schedule=schedule, max_iter=150, batch_size=40, learning_rate=0.01)
+    learner.fit(X, y)
     M = learner.get_mahalanobis_matrix()
     assert M[0, 0] > 3 * max(M[1, 1], M[2, 2])
     assert learner.history_.shape == (150,) == (learner.n_iter_,)
@@ -100,15 +105,15 @@ def test_starting_matrix_is_used_and_its_scale_is_not() -> None:
 def test_full_schedule_is_one_batch_of_everything() -> None:
     X, y = stripes()
     full = ARML(schedule="full", max_iter=15).fit(X, y)
-    same = ARML(batch_size=None, refresh=1, max_iter=15).fit(X, y)
-    large = ARML(batch_size=10_000, refresh=1, max_iter=15).fit(X, y)
+    same = ARML(batch_size=None, refresh=1, pool_size=None, max_iter=15).fit(X, y)
+    large = ARML(batch_size=10_000, refresh=1, pool_size=10_000, max_iter=15).fit(X, y)
     assert full.components_.tobytes() == same.components_.tobytes() == large.components_.tobytes()
 
 
 def test_gradient_in_chunks_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = stripes()
     whole = ARML(schedule="full", max_iter=10).fit(X, y)
-    monkeypatch.setattr("arml.learners.arml._CHUNK", 17)
+    monkeypatch.setattr("arml.learners.descent._ENTRIES", 17 * 3 * X.shape[1])
     parts = ARML(schedule="full", max_iter=10).fit(X, y)
     np.testing.assert_allclose(parts.components_, whole.components_, atol=1e-5)
     np.testing.assert_allclose(parts.history_, whole.history_, atol=1e-5)
@@ -157,3 +162,184 @@ def test_no_warning_in_an_ordinary_fit() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ARML(max_iter=3).fit(X, y)
+
+
+@pytest.mark.parametrize("objective", ["sampled", "order", "soft", "dual"])
+def test_threads_change_nothing(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("arml.learners.candidates", fromlist=["_BLOCK"])._BLOCK, "cpu", 700)
+    monkeypatch.setattr("arml.learners.candidates._MAPPED_ROWS", 9)
+    X, y = stripes()
+    fits = [ARML(objective=objective, max_iter=45, pool_size=50, n_jobs=jobs).fit(X, y) for jobs in (1, 2, 5)]
+    assert len({fit.components_.tobytes() for fit in fits}) == 1
+
+
+def test_knn_objective_with_one_neighbour_is_the_one_nn_objective_and_with_more_is_not() -> None:
+    X, y = stripes()
+    one, three, eleven = (ARML(objective="order", n_neighbors=k, max_iter=30).fit(X, y).components_ for k in (1, 3, 11))
+    assert not np.allclose(one, three, atol=1e-3) and not np.allclose(three, eleven, atol=1e-3)
+
+
+def test_small_classes_serve_every_objective() -> None:
+    X, y = stripes()
+    y = y.copy()
+    y[:2], y[2:5], y[5] = 7, 8, 9
+    for objective, k in (("order", 1), ("order", 11), ("soft", 1), ("dual", 1)):
+        learner = ARML(objective=objective, n_neighbors=k, max_iter=20).fit(X, y)
+        assert np.isfinite(learner.components_).all() and np.isfinite(learner.history_).all()
+        assert learner.fit_summary_["n_anchors"] == len(X) - 1
+
+
+def test_a_small_pool_sees_every_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    plain = descent.Descent._lists
+
+    def watched(self: descent.Descent, G: torch.Tensor, anchors: np.ndarray) -> object:
+        seen.append(anchors)
+        return plain(self, G, anchors)
+
+    monkeypatch.setattr(descent.Descent, "_lists", watched)
+    X, y = stripes()
+    ARML(pool_size=30, refresh=5, max_iter=40).fit(X, y)
+    assert [len(pool) for pool in seen] == [30] * 8
+    assert (np.bincount(np.concatenate(seen), minlength=len(X)) == 2).all()
+
+
+def test_averaging_weighs_iterates_by_the_cube_of_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    iterates: list[np.ndarray] = []
+
+    class Recorded(torch.optim.Adam):
+        def step(self) -> None:  # type: ignore[override]
+            super().step()
+            iterates.append(self.param_groups[0]["params"][0].detach().double().numpy().copy())
+
+    monkeypatch.setattr("torch.optim.Adam", Recorded)
+    X, y = stripes()
+    averaged = ARML(max_iter=50, learning_rate=0.05).fit(X, y).components_
+    last = ARML(max_iter=50, learning_rate=0.05, average=False).fit(X, y).components_
+    np.testing.assert_allclose(last, iterates[-1] / np.linalg.norm(iterates[-1], 2), atol=1e-6)
+    step = np.arange(1, 51)
+    weights = step * (step + 1) * (step + 2) * (step + 3.0)  # t^(rising 4) − (t − 1)^(rising 4) grows as t³
+    weights = np.diff(np.concatenate([[0.0], weights]))
+    mean = np.tensordot(weights / weights.sum(), np.array(iterates[:50]), axes=1)
+    np.testing.assert_allclose(averaged, mean / np.linalg.norm(mean, 2), atol=1e-6)
+    assert not np.allclose(averaged, last, atol=1e-3)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True, "average": False}, {"objective": "dual"}])
+def test_a_killed_fit_goes_on_and_ends_with_the_same_bytes(
+    options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = stripes()
+    file = tmp_path / "state.npz"
+    params = {"max_iter": 90, "pool_size": 50, "batch_size": 20, "refresh": 10, **options}
+    whole = ARML(**params).fit(X, y)
+    monkeypatch.setattr(descent, "_CHECKPOINT_SECONDS", 0.0)
+    plain = descent.Descent._round
+
+    def killed(self: descent.Descent, state: descent.State, advance: object) -> str:
+        if state.step >= 50:
+            raise Killed
+        return plain(self, state, advance)
+
+    monkeypatch.setattr(descent.Descent, "_round", killed)
+    with pytest.raises(Killed):
+        ARML(checkpoint=file, **params).fit(X, y)
+    assert file.exists()
+    steps: list[int] = []
+
+    def watched(self: descent.Descent, state: descent.State, advance: object) -> str:
+        steps.append(state.step)
+        return plain(self, state, advance)
+
+    monkeypatch.setattr(descent.Descent, "_round", watched)
+    with pytest.raises(DataError, match="of another fit"):
+        ARML(checkpoint=file, **{**params, "loss": "hinge"}).fit(X, y)
+    with pytest.raises(DataError, match="of another fit"):
+        ARML(checkpoint=file, **params).fit(X + 0.25 * (X > 0.6), y)
+    assert not steps
+    resumed = ARML(checkpoint=file, n_jobs=2, **params).fit(X, y)
+    assert steps[0] == 50 and not file.exists()
+    assert resumed.components_.tobytes() == whole.components_.tobytes()
+    assert resumed.history_.tobytes() == whole.history_.tobytes()
+    assert resumed.validation_history_.tobytes() == whole.validation_history_.tobytes()
+
+
+def test_a_broken_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+    X, y = stripes()
+    file = tmp_path / "state.npz"
+    file.write_bytes(b"not a checkpoint")
+    with pytest.raises(DataError, match="delete it to start anew"):
+        ARML(checkpoint=file, max_iter=5).fit(X, y)
+    with pytest.raises(ValueError, match="needs a random_state"):
+        ARML(checkpoint=file, random_state=None).fit(X, y)
+
+
+def test_early_stopping_ends_where_nothing_improves() -> None:
+    X, y = stripes(300)
+    learner = ARML(early_stopping=True, n_iter_no_change=3, learning_rate=0.05, refresh=5, max_iter=2000).fit(X, y)
+    assert learner.converged_ is True and learner.n_iter_ < 2000
+    losses = learner.validation_history_
+    assert len(losses) * 5 == learner.n_iter_ and losses.argmin() == len(losses) - 4
+    assert learner.n_fit_samples_ == 270 and learner.fit_summary_["n_anchors"] == 270
+    hurried = ARML(early_stopping=True, n_iter_no_change=50, refresh=5, max_iter=20).fit(X, y)
+    assert hurried.converged_ is False and "still improving" in hurried.fit_summary_["notes"][-1]
+    with pytest.raises(ValueError, match="raise validation_fraction"):
+        ARML(early_stopping=True, validation_fraction=0.001).fit(X, y)
+
+
+def test_held_out_points_never_teach() -> None:
+    """Moving a point that is held out, without changing the order of the rows, changes the validation loss alone."""
+    X, y = stripes(60)
+    learner = ARML(early_stopping=True, max_iter=40, average=False)
+    held = learner._split(y[canonical_order(X, y)], 42)[1]
+    row = canonical_order(X, y)[held[0]]
+    moved = X.copy()
+    moved[row, 2] += 0.25  # rows are ordered by their first feature, which differs everywhere
+    again = canonical_order(moved, y)
+    assert np.array_equal(again, canonical_order(X, y))
+    first, second = (ARML(early_stopping=True, max_iter=40).fit(data, y) for data in (X, moved))
+    assert first.history_.tobytes() == second.history_.tobytes()
+    assert first.validation_history_.tobytes() != second.validation_history_.tobytes()
+
+
+def test_warm_start_goes_on_from_the_last_metric() -> None:
+    X, y = stripes()
+    learner = ARML(max_iter=60, learning_rate=0.01, warm_start=True, average=False).fit(X, y)
+    first = learner.components_.copy()
+    cold = ARML(max_iter=1, learning_rate=1e-9, average=False).fit(X, y).components_
+    learner.set_params(max_iter=1, learning_rate=1e-9).fit(X, y)
+    np.testing.assert_allclose(learner.components_, first, atol=1e-6)
+    assert not np.allclose(cold, first, atol=1e-2)
+    learner.set_params(n_components=2).fit(X, y)  # another shape: from init
+    np.testing.assert_allclose(np.abs(learner.components_ @ learner.components_.T), np.eye(2), atol=1e-5)
+
+
+def test_progress_bar_only_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    X, y = stripes()
+    ARML(max_iter=5).fit(X, y)
+    assert capsys.readouterr().err == ""
+    ARML(max_iter=5, verbose=True).fit(X, y)
+    assert "5/5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("params", "word"),
+    [
+        ({"objective": "max"}, "sampled, order, soft, dual"),
+        ({"n_neighbors": 3}, "objective='order'"),
+        ({"objective": "order", "n_neighbors": 4}, "odd"),
+        ({"objective": "order", "n_neighbors": 23}, "n_candidates must be at least"),
+        ({"temperature": 0}, "temperature"),
+        ({"average": 1}, "average must be True or False"),
+        ({"validation_fraction": 1.5}, "validation_fraction"),
+        ({"n_jobs": 0}, "n_jobs"),
+        ({"pool_size": 0}, "pool_size"),
+    ],
+)
+def test_bad_options_are_refused(params: dict[str, object], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        ARML(**params).fit(*stripes())
