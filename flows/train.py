@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from prefect import flow, task
 
@@ -26,6 +27,7 @@ def _fit(job: Job) -> Mapping[str, float]:
     with lease_device(devices) as device:
         if uses_device:
             learner.set_params(device=device)
+        learner.set_params(**_running(job, learner.get_params()))
         learner.fit(X, y)
     known = read_provenance(split)
     facts = provenance(
@@ -44,6 +46,13 @@ def _fit(job: Job) -> Mapping[str, float]:
         "cpu_seconds": learner.cpu_seconds_,
         "peak_memory_mib": learner.peak_memory_mib_,
     }
+
+
+def _running(job: Job, known: Mapping[str, object]) -> dict[str, object]:
+    """How a long fit is run, which does not change its result: threads, and where it goes on after a kill."""
+    checkpoint = Path(job["scratch"]) / f"{job['name']}-{job['key']}.npz"
+    wanted = {"n_jobs": int(job["threads"]), "checkpoint": str(checkpoint)}
+    return {name: value for name, value in wanted.items() if name in known and name not in job["params"]}
 
 
 @task

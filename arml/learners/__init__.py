@@ -21,6 +21,7 @@ __all__ = [
     "Euclidean",
     "LearningError",
     "MetricLearner",
+    "load_learner",
     "make_learner",
 ]
 
@@ -69,6 +70,10 @@ def make_learner(method: str, *, random_state: int | None = 42, **params: Any) -
 
 
 def __getattr__(name: str) -> Any:
+    if name == "load_learner":
+        from arml.learners.persistence import load_learner
+
+        return load_learner
     for module, class_name in _HOMES.values():
         if name == class_name:
             return getattr(import_module(module), name)

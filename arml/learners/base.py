@@ -7,6 +7,7 @@ metrics of different learners then compare.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -172,6 +173,12 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         validate_data(self, X=X, reset=False, skip_check_array=True)
         mapped: Floats = features @ self.components_.T
         return mapped
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted learner to a file without pickle; :func:`arml.learners.load_learner` reads it."""
+        from arml.learners.persistence import save_learner
+
+        save_learner(self, path)
 
     @property
     def _n_features_out(self) -> int:

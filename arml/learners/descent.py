@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -303,7 +304,7 @@ def _read(path: Path, digest: str, device: str) -> State:
             tensors = {name: torch.from_numpy(file[name]).to(device) for name in _TENSORS}
             lists = {name: file[name].tolist() for name in _LISTS}
             numbers = {name: float(file[name]) for name in _NUMBERS}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
         raise DataError(f"cannot read the checkpoint {path}: {error}; delete it to start anew") from error
     if found != digest:
         raise DataError(

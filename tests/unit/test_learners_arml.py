@@ -268,10 +268,11 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_bytes(
     assert resumed.validation_history_.tobytes() == whole.validation_history_.tobytes()
 
 
-def test_a_broken_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
+def test_a_broken_checkpoint_says_what_to_do(content: bytes, tmp_path: Path) -> None:
     X, y = stripes()
     file = tmp_path / "state.npz"
-    file.write_bytes(b"not a checkpoint")
+    file.write_bytes(content)
     with pytest.raises(DataError, match="delete it to start anew"):
         ARML(checkpoint=file, max_iter=5).fit(X, y)
     with pytest.raises(ValueError, match="needs a random_state"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import arml.learners as learners
+from arml.errors import DataError
 from arml.learners import METHODS, LearningError, MetricLearner, make_learner
 from arml.learners.base import normalise
 from arml.learners.resources import recorded_warnings, single_threaded
@@ -86,6 +88,53 @@ def test_estimator_contract(method: str) -> None:
         copy.transform(frame[list("dcba")])
     with pytest.raises(ValueError, match="expected 4"):
         copy.transform(X[:, :3])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_saved_and_loaded_it_is_the_same(method: str, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    X, y = blobs()
+    frame = pandas.DataFrame(X, columns=["a", "b", "ç", "d"])
+    learner = quick(method, random_state=3).fit(frame, np.array(["x", "y", "z"])[y])
+    learner.save(tmp_path / "metric")
+    again = learners.load_learner(tmp_path / "metric")
+    assert type(again) is type(learner) and again.get_params() == learner.get_params()
+    assert again.transform(frame).tobytes() == learner.transform(frame).tobytes()
+    assert again.fit_summary_ == learner.fit_summary_ and again.converged_ is learner.converged_
+    assert again.history_.tobytes() == learner.history_.tobytes()
+    assert list(again.classes_) == ["x", "y", "z"] and list(again.feature_names_in_) == ["a", "b", "ç", "d"]
+    assert again.seconds_ == learner.seconds_
+    with pytest.raises(ValueError, match="feature names"):
+        again.transform(frame[["d", "ç", "b", "a"]])
+
+
+def test_saving_keeps_arrays_among_the_parameters_and_refuses_what_needs_pickle(tmp_path: Path) -> None:
+    X, y = blobs()
+    start = np.diag([1.0, 2.0, 3.0, 4.0])
+    file = tmp_path / "metric.npz"
+    quick("arml", init=start, checkpoint=tmp_path / "state").fit(X, y).save(file)
+    assert np.array_equal(learners.load_learner(file).init, start)
+    with pytest.raises(NotFittedError):
+        quick("arml").save(file)
+    before = file.read_bytes()
+    odd = quick("arml").fit(X, y)
+    odd.classes_ = np.array([("a", 1), None, {}], dtype=object)
+    with pytest.raises(ValueError, match="only pickle could store"):
+        odd.save(file)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nothing", None])
+def test_loading_what_is_no_learner_says_so(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "metric"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match="cannot read a learner"):
+        learners.load_learner(file)
+    with open(file, "wb") as stream:
+        np.savez(stream, header=np.array([object()]))
+    with pytest.raises(DataError, match="cannot read a learner"):  # pickled content is not opened
+        learners.load_learner(file)
 
 
 @pytest.mark.parametrize("method", METHODS)
