@@ -344,3 +344,43 @@ def test_progress_bar_only_where_asked(capsys: pytest.CaptureFixture[str]) -> No
 def test_bad_options_are_refused(params: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         ARML(**params).fit(*stripes())
+
+
+def test_full_schedule_is_the_papers_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Algorithm 1 written out: every epoch all distances in float64, one triple a point, eq. (9), Adam by hand."""
+    rng = np.random.default_rng(5)
+    X, y, n, steps, rate = rng.uniform(size=(30, 4)), np.repeat([0, 1, 2], 10), 4, 12, 0.01
+    choose = np.random.default_rng(6).integers(0, n, size=(steps, 2, 30))  # which of its lists each point draws
+    row = {point.tobytes(): place for place, point in enumerate(X)}
+    place = [row[X[i].tobytes()] for i in canonical_order(X, y)]
+    turn = iter(range(steps))
+
+    def chosen(self: object, places: np.ndarray, _: object) -> tuple[torch.Tensor, torch.Tensor]:
+        columns = choose[next(turn)][:, place]
+        return tuple(  # type: ignore[return-value]
+            lists[places, column].long() for lists, column in zip((self.positives, self.negatives), columns)
+        )
+
+    monkeypatch.setattr("arml.learners.candidates.CandidateLists.draw", chosen)
+    options = {"schedule": "full", "average": False, "n_candidates": n, "learning_rate": rate, "max_iter": steps}
+    found = ARML(**options).fit(X, y)
+
+    G, first, second, losses = np.eye(4), np.zeros((4, 4)), np.zeros((4, 4)), []
+    for step in range(steps):
+        squared = np.square((X[:, None] - X[None]) @ G.T).sum(axis=2)
+        matrix = torch.tensor(G, requires_grad=True)
+        M, total = matrix.T @ matrix, 0.0
+        for t in range(30):
+            same = sorted((i for i in range(30) if y[i] == y[t] and i != t), key=lambda i: squared[t, i])
+            other = sorted((j for j in range(30) if y[j] != y[t]), key=lambda j: squared[t, j])
+            x, i, j = (torch.tensor(X[k]) for k in (t, same[choose[step, 0, t]], other[choose[step, 1, t]]))
+            gap = (x - j) @ M @ (x - j) - (x - i) @ M @ (x - i)
+            total = total - gap / (2 * torch.linalg.norm(M @ (i - j))) / 30
+        total.backward()
+        losses.append(float(total.detach()))
+        gradient = matrix.grad.numpy()
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        unbiased = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
+        G = G - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+    np.testing.assert_allclose(found.history_, losses, atol=1e-6)
+    np.testing.assert_allclose(found.components_, G / np.linalg.norm(G, 2), atol=1e-5)
