@@ -1,19 +1,23 @@
 """The paper's baselines NCA, LMNN, ITML and LFDA as learners, with metric-learn's defaults.
 
-Each can be fitted on a stratified subset (``max_train``) where the full set would take too long. Subsets,
-fallbacks, non-convergence and warnings end up in ``fit_summary_``, not on the screen.
+Each can be fitted on a stratified subset (``max_train``), always or only where the full set would be beyond limits of
+memory and time (``max_memory``, ``max_minutes``; see :mod:`arml.learners.guards`). Subsets and their reason, fallbacks,
+non-convergence and warnings end up in ``fit_summary_``, not on the screen.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
+
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
 from arml.learners.checks import check_choice, check_has_pairs, check_int, check_positive, check_rank
+from arml.learners.guards import Estimate, Limits, estimate_itml, estimate_lfda, estimate_lmnn, estimate_nca
 from arml.learners.resources import recorded_warnings
-from arml.learners.subsets import stratified_subset
 
 __all__ = ["ITML", "LFDA", "LMNN", "NCA"]
 
@@ -28,11 +32,15 @@ class _Baseline(MetricLearner):
     """The common course: subset, library call with warnings recorded, notes gathered."""
 
     max_train: int | None
+    max_memory: float | None
+    max_minutes: float | None
     random_state: int | None
     seeded: ClassVar[bool] = True
 
     def _check_params(self) -> None:
         check_int("max_train", self.max_train, 2, optional=True)
+        check_positive("max_memory", self.max_memory, optional=True)
+        check_positive("max_minutes", self.max_minutes, optional=True)
         check_int("random_state", self.random_state, 0, optional=True)
         check_int("n_components", getattr(self, "n_components", None), 1, optional=True)
 
@@ -43,17 +51,23 @@ class _Baseline(MetricLearner):
     def _learn(self, X: Floats, codes: Indices) -> LearnedMetric:
         check_has_pairs(codes, self.method)
         check_rank(getattr(self, "n_components", None), X)
-        if self.max_train is not None and self.max_train < codes.size:
-            rows = stratified_subset(codes, self.max_train, self.random_state)
+        limits = Limits(self.max_train, self.max_memory, self.max_minutes)
+        estimate = self._estimate(codes.size, X.shape[1], np.bincount(codes))
+        rows, reason, facts = limits.choose(self.method, codes, estimate, self.random_state)
+        if rows is not None:
             X, codes = X[rows], codes[rows]
-        params = self.get_params()
-        del params["max_train"]
+        params = {k: v for k, v in self.get_params().items() if k not in ("max_train", "max_memory", "max_minutes")}
         if not self.seeded:
             del params["random_state"]
         with recorded_warnings() as warned:
             learned = self._runner()(X, codes, **params)
         telling = [warning for warning in warned if not any(noise in warning for noise in _LIBRARY_NOISE)]
-        return replace(learned, notes=(*learned.notes, *telling))
+        notes = ([reason] if reason else []) + [*learned.notes, *telling]
+        return replace(learned, notes=tuple(notes), facts={**learned.facts, **facts})
+
+    @abstractmethod
+    def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
+        """What a fit on n points would take."""
 
     def _runner(self) -> Callable[..., LearnedMetric]:
         from arml.learners import classical
@@ -78,6 +92,9 @@ class NCA(_Baseline):
     tol : float, optional
     max_train : int, optional
         Fit on a stratified subset of this many training points.
+    max_memory, max_minutes : float, optional
+        Fit on all points unless that would take more GiB or minutes than these, by the documented estimate; then on
+        ``max_train`` of them.
     random_state : int or None
     """
 
@@ -90,6 +107,8 @@ class NCA(_Baseline):
         max_iter: int = 100,
         tol: float | None = None,
         max_train: int | None = None,
+        max_memory: float | None = None,
+        max_minutes: float | None = None,
         random_state: int | None = 42,
     ) -> None:
         self.n_components = n_components
@@ -97,6 +116,8 @@ class NCA(_Baseline):
         self.max_iter = max_iter
         self.tol = tol
         self.max_train = max_train
+        self.max_memory = max_memory
+        self.max_minutes = max_minutes
         self.random_state = random_state
 
     def _check_params(self) -> None:
@@ -104,6 +125,9 @@ class NCA(_Baseline):
         check_choice("init", self.init, INITS)
         check_int("max_iter", self.max_iter, 1)
         check_positive("tol", self.tol, optional=True)
+
+    def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
+        return estimate_nca(n, width, sizes, self.max_iter)
 
 
 class LMNN(_Baseline):
@@ -122,6 +146,8 @@ class LMNN(_Baseline):
     init : str
         As for :class:`NCA`.
     max_train : int, optional
+    max_memory, max_minutes : float, optional
+        As for :class:`NCA`.
     random_state : int or None
 
     Raises
@@ -143,6 +169,8 @@ class LMNN(_Baseline):
         n_components: int | None = None,
         init: str = "auto",
         max_train: int | None = None,
+        max_memory: float | None = None,
+        max_minutes: float | None = None,
         random_state: int | None = 42,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -154,6 +182,8 @@ class LMNN(_Baseline):
         self.n_components = n_components
         self.init = init
         self.max_train = max_train
+        self.max_memory = max_memory
+        self.max_minutes = max_minutes
         self.random_state = random_state
 
     def _check_params(self) -> None:
@@ -164,6 +194,9 @@ class LMNN(_Baseline):
         check_int("max_iter", self.max_iter, 3)
         for name in ("learn_rate", "regularization", "convergence_tol"):
             check_positive(name, getattr(self, name))
+
+    def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
+        return estimate_lmnn(n, width, sizes, self.max_iter)
 
 
 class ITML(_Baseline):
@@ -182,6 +215,8 @@ class ITML(_Baseline):
     prior : str
         "identity", "covariance" or "random".
     max_train : int, optional
+    max_memory, max_minutes : float, optional
+        As for :class:`NCA`.
     random_state : int or None
     """
 
@@ -195,6 +230,8 @@ class ITML(_Baseline):
         n_constraints: int | None = None,
         prior: str = "identity",
         max_train: int | None = None,
+        max_memory: float | None = None,
+        max_minutes: float | None = None,
         random_state: int | None = 42,
     ) -> None:
         self.gamma = gamma
@@ -203,6 +240,8 @@ class ITML(_Baseline):
         self.n_constraints = n_constraints
         self.prior = prior
         self.max_train = max_train
+        self.max_memory = max_memory
+        self.max_minutes = max_minutes
         self.random_state = random_state
 
     def _check_params(self) -> None:
@@ -213,11 +252,17 @@ class ITML(_Baseline):
         check_int("n_constraints", self.n_constraints, 1, optional=True)
         check_choice("prior", self.prior, ("identity", "covariance", "random"))
 
+    def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
+        return estimate_itml(n, width, sizes, self.max_iter, self.n_constraints)
+
 
 class LFDA(_Baseline):
     """Local Fisher discriminant analysis (Sugiyama 2007), in closed form.
 
-    Cost: O(Σ n_c²) memory over the class sizes n_c. Constant columns are dropped and noted.
+    Cost: O(Σ n_c²) time and the square of the largest class in memory. Constant columns are dropped and noted. Where
+    the features that are left depend on each other (the library's eigenproblem is singular and its result complex or
+    infinite), the fit is repeated on the principal components of non-zero variance, which lose nothing, and if the
+    within-class scatter is singular even there, with a ridge on it; both are noted.
 
     Parameters
     ----------
@@ -227,13 +272,10 @@ class LFDA(_Baseline):
     embedding_type : str
         "weighted", "orthonormalized" or "plain".
     max_train : int, optional
+    max_memory, max_minutes : float, optional
+        As for :class:`NCA`.
     random_state : int or None
         For the subset only.
-
-    Raises
-    ------
-    LearningError
-        In ``fit``: features linearly dependent within the classes, whose result would be complex.
     """
 
     method = "lfda"
@@ -245,15 +287,22 @@ class LFDA(_Baseline):
         k: int | None = None,
         embedding_type: str = "weighted",
         max_train: int | None = None,
+        max_memory: float | None = None,
+        max_minutes: float | None = None,
         random_state: int | None = 42,
     ) -> None:
         self.n_components = n_components
         self.k = k
         self.embedding_type = embedding_type
         self.max_train = max_train
+        self.max_memory = max_memory
+        self.max_minutes = max_minutes
         self.random_state = random_state
 
     def _check_params(self) -> None:
         super()._check_params()
         check_int("k", self.k, 1, optional=True)
         check_choice("embedding_type", self.embedding_type, ("weighted", "orthonormalized", "plain"))
+
+    def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
+        return estimate_lfda(n, width, sizes)

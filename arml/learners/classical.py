@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import metric_learn
 import numpy as np
+from metric_learn import lfda as lfda_module
 from metric_learn import nca as nca_module
 
 from arml.learners.base import Floats, Indices, LearnedMetric, LearningError
@@ -128,16 +129,63 @@ def run_lfda(X: Floats, codes: Indices, *, n_components: int | None, **params: A
 
     Constant columns make the library's eigenproblem singular and its result complex. All components are
     computed and the first ``n_components`` kept: the library's own route to fewer is iterative, starts at
-    random, and was seen to return useless metrics without a word.
+    random, and was seen to return useless metrics without a word. Where the result is no real metric still, the
+    features depend on each other within the classes: on their principal components of non-zero variance, and
+    then with the smallest ridge of ``_RIDGES`` (times the mean within-class scatter) that gives one.
     """
     varies = np.ptp(X, axis=0) > 0
     dropped = np.flatnonzero(~varies)
     if varies.sum() < 2:
         raise LearningError(f"lfda needs at least two features that vary, got {int(varies.sum())}")
-    learner = metric_learn.LFDA(**params)
-    with library_errors("lfda", X, codes):
-        learner.fit(X[:, varies], codes)
-    found = learner.components_[:n_components]
+    points, basis, notes = X[:, varies], None, []
+    found = _scatter_metric(points, codes, 0.0, params)
+    if not _is_real(found):
+        basis = _principal_components(points)
+        notes.append(f"features depend on each other: fitted on {basis.shape[0]} principal components")
+        points = (points - points.mean(axis=0)) @ basis.T
+        for ridge in (0.0, *_RIDGES):
+            found = _scatter_metric(points, codes, ridge, params)
+            if _is_real(found):
+                break
+        if ridge:
+            notes.append(f"within-class scatter singular: ridge of {ridge:g} times its mean eigenvalue added")
+    found = found[:n_components]
+    if basis is not None:
+        found = found @ basis
     components = np.zeros((found.shape[0], X.shape[1]), dtype=found.dtype)
     components[:, varies] = found
-    return LearnedMetric(components, 1, None, X.shape[0], dropped_features=tuple(dropped))
+    return LearnedMetric(components, 1, None, X.shape[0], dropped_features=tuple(dropped), notes=tuple(notes))
+
+
+_RIDGES = (1e-10, 1e-8, 1e-6, 1e-4)
+
+
+def _scatter_metric(X: Floats, codes: Indices, ridge: float, params: dict[str, Any]) -> Any:
+    """The library's components, with ``ridge`` times its mean eigenvalue on the within-class scatter's diagonal.
+
+    NaN where even LAPACK's general eigensolver gives up.
+    """
+
+    def eigh(between: Floats, within: Floats, size: int) -> Any:
+        shift = ridge * np.trace(within) / within.shape[0]
+        return lfda_module._eigh(between, within + shift * np.eye(within.shape[0]) if ridge else within, size)
+
+    learner = metric_learn.LFDA(**params)
+    with library_errors("lfda", X, codes), np.errstate(invalid="ignore"):
+        try:
+            rebound(metric_learn.LFDA.fit, _eigh=eigh)(learner, X, codes)
+        except np.linalg.LinAlgError:
+            return np.full((X.shape[1], X.shape[1]), np.nan)
+    return learner.components_
+
+
+def _is_real(components: Any) -> bool:
+    return bool(not np.iscomplexobj(components) and np.isfinite(components).all() and np.abs(components).max() > 0)
+
+
+def _principal_components(X: Floats) -> Floats:
+    """Orthonormal directions in which the points vary, by numpy's own threshold of numerical rank; (m, D)."""
+    centred = X - X.mean(axis=0)
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    threshold = values[-1] * max(X.shape) * np.finfo(np.float64).eps
+    return np.ascontiguousarray(vectors[:, values > threshold].T[::-1])

@@ -127,15 +127,25 @@ def test_others_cope_with_constant_columns(method: str) -> None:
     assert np.isfinite(learner.components_).all() and learner.fit_summary_["dropped_features"] == []
 
 
-def test_lfda_on_dependent_columns_is_an_error_with_advice_or_a_metric() -> None:
+def test_lfda_on_dependent_columns_is_the_one_without_them() -> None:
+    """A combination of features adds nothing: the same distances as on an orthonormal basis of what is there."""
     X, y = blobs(width=3)
-    for extra in (X[:, 0], X @ [1.0, -2.0, 0.5]):
-        try:
-            learner = LFDA().fit(np.column_stack([X, extra]), y)
-        except LearningError as err:
-            assert "principal components" in str(err) or "dependent features" in str(err)
-        else:
-            assert np.isfinite(learner.components_).all()
+    wide = np.column_stack([X, X @ [1.0, -2.0, 0.5], 3 * X[:, 1] - X[:, 2]])
+    learner = LFDA(k=2).fit(wide, y)
+    assert learner.fit_summary_["rank"] == 3 and learner.components_.shape[1] == 5
+    assert "fitted on 3 principal components" in notes(learner)
+    centred = wide - wide.mean(axis=0)
+    basis = np.linalg.svd(centred, full_matrices=False)[2][:3]
+    direct = metric_learn.LFDA(k=2).fit(centred @ basis.T, y).get_mahalanobis_matrix()
+    np.testing.assert_allclose(learner.get_mahalanobis_matrix(), scaled(basis.T @ direct @ basis), atol=1e-8)
+
+
+def test_lfda_with_a_singular_within_class_scatter_takes_a_ridge() -> None:
+    X, y = blobs(width=3)
+    X = np.column_stack([X, y == 0, y == 1]).astype(float)  # constant within every class
+    learner = LFDA().fit(X, y)
+    assert np.isfinite(learner.components_).all()
+    assert "within-class scatter singular: ridge of 1e-" in notes(learner)
 
 
 def test_lfda_complex_result_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +203,38 @@ def test_fit_on_a_stratified_subset_says_so(method: str) -> None:
     assert direct.components_.tobytes() == learner.components_.tobytes()
     roomy = make_learner(method, max_train=500, **params).fit(X, y)
     assert roomy.n_fit_samples_ == 120 and "subset" not in notes(roomy)
+
+
+@pytest.mark.parametrize("method", ["nca", "lmnn", "itml", "lfda"])
+def test_limits_decide_between_all_points_and_a_subset(method: str) -> None:
+    X, y = blobs(120)
+    params = {} if method == "lfda" else {"max_iter": 60}
+    whole = make_learner(method, max_train=45, max_memory=4.0, max_minutes=60.0, **params).fit(X, y)
+    assert whole.n_fit_samples_ == 120 and "limit" not in notes(whole)
+    assert 0 < whole.fit_summary_["estimated_gib"] < 4 and 0 < whole.fit_summary_["estimated_minutes"] < 60
+    for limit, unit in (({"max_memory": 1e-9}, "GiB"), ({"max_minutes": 1e-12}, "minutes")):
+        learner = make_learner(method, max_train=45, **limit, **params).fit(X, y)
+        assert learner.n_fit_samples_ == 45
+        assert f"{method} on all 120 points would need up to" in notes(learner) and unit in notes(learner)
+        plain = make_learner(method, max_train=45, **params).fit(X, y)
+        assert plain.components_.tobytes() == learner.components_.tobytes()
+        with pytest.raises(LearningError, match="set max_train to fit it on a stratified subset, or raise the limit"):
+            make_learner(method, **limit, **params).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["nca", "lmnn", "lfda"])
+def test_estimates_grow_with_the_square_of_the_points(name: str) -> None:
+    learner = make_learner(name)
+    costs = [learner._estimate(n, 20, np.full(10, n // 10)) for n in (2000, 8000)]  # type: ignore[attr-defined]
+    assert costs[1].memory > 8 * costs[0].memory and costs[1].minutes > 10 * costs[0].minutes
+
+
+def test_estimate_of_memory_is_about_what_nca_takes() -> None:
+    X, y = blobs(2500, width=6)
+    idle = NCA(max_iter=1).fit(X[:50], y[:50]).peak_memory_mib_
+    learner = NCA(max_iter=2).fit(X, y)
+    measured = (learner.peak_memory_mib_ - idle) / 1024
+    assert 0.5 * learner.fit_summary_["estimated_gib"] < measured < 1.3 * learner.fit_summary_["estimated_gib"]
 
 
 def test_warnings_end_up_in_the_summary() -> None:
