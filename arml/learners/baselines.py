@@ -21,6 +21,7 @@ from arml.learners.resources import recorded_warnings
 
 __all__ = ["ITML", "LFDA", "LMNN", "NCA"]
 
+_LIMITS = ("max_train", "max_memory", "max_minutes")
 INITS = ("auto", "pca", "lda", "identity", "random")
 
 # metric-learn 0.7 uses a name that scikit-learn 1.8 removes, and asks ARPACK for all eigenpairs: neither says
@@ -52,18 +53,18 @@ class _Baseline(MetricLearner):
         check_has_pairs(codes, self.method)
         check_rank(getattr(self, "n_components", None), X)
         limits = Limits(self.max_train, self.max_memory, self.max_minutes)
-        estimate = self._estimate(codes.size, X.shape[1], np.bincount(codes))
-        rows, reason, facts = limits.choose(self.method, codes, estimate, self.random_state)
+        rows, reasons, facts = limits.choose(
+            self.method, codes, lambda some: self._estimate(some.size, X.shape[1], np.bincount(some)), self.random_state
+        )
         if rows is not None:
             X, codes = X[rows], codes[rows]
-        params = {k: v for k, v in self.get_params().items() if k not in ("max_train", "max_memory", "max_minutes")}
+        params = {name: value for name, value in self.get_params().items() if name not in _LIMITS}
         if not self.seeded:
             del params["random_state"]
         with recorded_warnings() as warned:
             learned = self._runner()(X, codes, **params)
         telling = [warning for warning in warned if not any(noise in warning for noise in _LIBRARY_NOISE)]
-        notes = ([reason] if reason else []) + [*learned.notes, *telling]
-        return replace(learned, notes=tuple(notes), facts={**learned.facts, **facts})
+        return replace(learned, notes=(*reasons, *learned.notes, *telling), facts={**learned.facts, **facts})
 
     @abstractmethod
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
@@ -196,7 +197,7 @@ class LMNN(_Baseline):
             check_positive(name, getattr(self, name))
 
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
-        return estimate_lmnn(n, width, sizes, self.max_iter)
+        return estimate_lmnn(n, width, sizes, self.max_iter, self.n_neighbors)
 
 
 class ITML(_Baseline):

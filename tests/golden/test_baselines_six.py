@@ -27,7 +27,7 @@ def test_baseline_gives_a_metric_and_says_how(name, method):
     summary, M = learner.fit_summary_, learner.get_mahalanobis_matrix()
     assert np.isfinite(M).all() and np.linalg.eigvalsh(M)[0] > -1e-9
     assert summary["n_fit_samples"] == SIZE and summary["n_train"] == len(data.X_train)
-    assert any(f"on all {len(data.X_train)} points would need up to" in note for note in summary["notes"])
+    assert any(f"on all {len(data.X_train)} points would need about" in note for note in summary["notes"])
     if method == "lfda":
         assert summary["converged"] is None
     elif method == "nca":

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+from pathlib import Path
+from typing import Any
 
 import metric_learn
 import numpy as np
 import pytest
+import yaml
 
 from arml.learners import LearningError, make_learner
 from arml.learners.baselines import ITML, LFDA, LMNN, NCA
+from arml.learners.classical import run_lfda
+from arml.learners.guards import Estimate, Limits
 from arml.learners.subsets import stratified_subset
 
 
@@ -127,6 +133,17 @@ def test_others_cope_with_constant_columns(method: str) -> None:
     assert np.isfinite(learner.components_).all() and learner.fit_summary_["dropped_features"] == []
 
 
+@pytest.mark.parametrize("embedding_type", ["weighted", "orthonormalized", "plain"])
+def test_lfda_is_the_librarys_to_the_last_bit_where_that_works(embedding_type: str) -> None:
+    X, y = blobs(width=6)
+    selected = X[
+        :, np.full(6, True)
+    ]  # in Fortran order, as the selection of the columns that vary is: sums round alike
+    direct = metric_learn.LFDA(embedding_type=embedding_type).fit(selected, y).components_
+    learned = run_lfda(X, y, n_components=None, k=None, embedding_type=embedding_type)
+    assert learned.components.tobytes() == direct.tobytes() and learned.notes == ()
+
+
 def test_lfda_on_dependent_columns_is_the_one_without_them() -> None:
     """A combination of features adds nothing: the same distances as on an orthonormal basis of what is there."""
     X, y = blobs(width=3)
@@ -211,15 +228,44 @@ def test_limits_decide_between_all_points_and_a_subset(method: str) -> None:
     params = {} if method == "lfda" else {"max_iter": 60}
     whole = make_learner(method, max_train=45, max_memory=4.0, max_minutes=60.0, **params).fit(X, y)
     assert whole.n_fit_samples_ == 120 and "limit" not in notes(whole)
-    assert 0 < whole.fit_summary_["estimated_gib"] < 4 and 0 < whole.fit_summary_["estimated_minutes"] < 60
-    for limit, unit in (({"max_memory": 1e-9}, "GiB"), ({"max_minutes": 1e-12}, "minutes")):
+    facts = whole.fit_summary_
+    assert 0 < facts["estimated_gib"] < 4 and 0 < facts["estimated_minutes"] < 60
+    assert (facts["limit_gib"], facts["limit_minutes"], facts["on_subset"]) == (4.0, 60.0, False)
+    plain = make_learner(method, max_train=45, **params).fit(X, y)
+    assert plain.fit_summary_["on_subset"] is True and "would need" not in notes(plain)
+    for limit, unit in (({"max_memory": 1e-9}, "GiB (limit 1e-09)"), ({"max_minutes": 1e-12}, "minutes (limit 1e-12)")):
         learner = make_learner(method, max_train=45, **limit, **params).fit(X, y)
-        assert learner.n_fit_samples_ == 45
-        assert f"{method} on all 120 points would need up to" in notes(learner) and unit in notes(learner)
-        plain = make_learner(method, max_train=45, **params).fit(X, y)
+        assert learner.n_fit_samples_ == 45 and learner.fit_summary_["on_subset"] is True
+        reason, still = learner.fit_summary_["notes"][:2]
+        assert reason.startswith(f"{method} on all 120 points would need about ") and reason.endswith(unit)
+        assert still.startswith("on the 45 points used still about ") and still.endswith(unit)
         assert plain.components_.tobytes() == learner.components_.tobytes()
         with pytest.raises(LearningError, match="set max_train to fit it on a stratified subset, or raise the limit"):
             make_learner(method, **limit, **params).fit(X, y)
+
+
+def test_a_subset_within_the_limit_is_no_further_note() -> None:
+    X, y = blobs(120)
+    between = [NCA(max_iter=2)._estimate(n, 4, np.full(3, n // 3)).memory for n in (45, 120)]
+    learner = NCA(max_iter=2, max_train=45, max_memory=sum(between) / 2).fit(X, y)
+    assert learner.n_fit_samples_ == 45
+    assert [note.split(" would")[0] for note in learner.fit_summary_["notes"][:-1]] == ["nca on all 120 points"]
+
+
+def test_a_limit_exceeded_with_a_roomy_max_train_is_on_record() -> None:
+    X, y = blobs(60)
+    learner = LFDA(max_train=60, max_minutes=1e-12).fit(X, y)
+    assert learner.n_fit_samples_ == 60 and learner.fit_summary_["on_subset"] is False
+    assert "lfda on all 60 points would need about" in notes(learner)
+    assert "fitted on all points even so: max_train is 60" in notes(learner)
+
+
+@pytest.mark.parametrize("name", ["max_memory", "max_minutes"])
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), "4", True])
+def test_limits_are_checked(name: str, value: object) -> None:
+    X, y = blobs(30)
+    with pytest.raises(ValueError, match=f"{name} must be a finite number above 0 or None, got"):
+        LFDA(**{name: value}).fit(X, y)
 
 
 @pytest.mark.parametrize("name", ["nca", "lmnn", "lfda"])
@@ -229,12 +275,50 @@ def test_estimates_grow_with_the_square_of_the_points(name: str) -> None:
     assert costs[1].memory > 8 * costs[0].memory and costs[1].minutes > 10 * costs[0].minutes
 
 
-def test_estimate_of_memory_is_about_what_nca_takes() -> None:
-    X, y = blobs(2500, width=6)
-    idle = NCA(max_iter=1).fit(X[:50], y[:50]).peak_memory_mib_
-    learner = NCA(max_iter=2).fit(X, y)
-    measured = (learner.peak_memory_mib_ - idle) / 1024
-    assert 0.5 * learner.fit_summary_["estimated_gib"] < measured < 1.3 * learner.fit_summary_["estimated_gib"]
+@pytest.mark.parametrize(
+    ("method", "params", "shape", "most"),
+    [
+        ("nca", {"max_iter": 2}, (1000, 6), 1.1),
+        ("nca", {"max_iter": 2}, (200, 300), 1.2),
+        ("itml", {"max_iter": 1}, (1000, 6), 1.2),
+        ("itml", {"max_iter": 1}, (300, 150), 1.3),
+        ("lfda", {}, (1500, 6), 1.3),
+        ("lmnn", {"max_iter": 3}, (300, 6), 15),  # an upper bound
+    ],
+)
+def test_estimate_of_memory_is_what_the_fit_allocates(
+    method: str, params: dict[str, int], shape: tuple[int, int], most: float
+) -> None:
+    X, y = blobs(*shape)
+    learner = make_learner(method, **params).fit(X[:60], y[:60])  # imports
+    tracemalloc.start()
+    try:
+        learner.fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1] / 2**30
+    finally:
+        tracemalloc.stop()
+    assert 0.85 * peak < learner.fit_summary_["estimated_gib"] < most * peak
+
+
+def test_the_study_fits_the_subsets_that_its_reports_name() -> None:
+    """Which points a baseline is fitted on may not move when an estimate is calibrated again."""
+    params = yaml.safe_load((Path(__file__).resolve().parents[2] / "params.yaml").read_text())["train"]
+    shapes = {"pendigits": (7494, 16, 10), "satimage": (4435, 36, 6), "splice-keel": (1000, 60, 2)}
+    sizes = {}
+    for method in ("nca", "lmnn", "itml", "lfda"):
+        learner = make_learner(method, **params[method])
+        limits = Limits(learner.max_train, learner.max_memory, learner.max_minutes)  # type: ignore[attr-defined]
+        for name, (n, width, classes) in shapes.items():
+
+            def estimate(codes: np.ndarray, learner: Any = learner, width: int = width) -> Estimate:
+                return learner._estimate(codes.size, width, np.bincount(codes))
+
+            rows, said, _ = limits.choose(method, np.arange(n) % classes, estimate, 42)
+            assert not any("still" in note or "even so" in note for note in said)
+            sizes[method, name] = n if rows is None else rows.size
+    assert {name: sizes["nca", name] for name in shapes} == {"pendigits": 1500, "satimage": 1500, "splice-keel": 1000}
+    assert {sizes["lmnn", name] for name in shapes} == {700}
+    assert all(sizes[method, name] == shapes[name][0] for method in ("itml", "lfda") for name in shapes)
 
 
 def test_warnings_end_up_in_the_summary() -> None:
