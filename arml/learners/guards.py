@@ -65,7 +65,7 @@ def estimate_itml(n: int, width: int, sizes: Indices, max_iter: int, n_constrain
 
     P pairs drawn at random touch c = N (1 − exp(−2P / N)) points. Memory: the larger of 16 c² + (16 P + 8 c) D and
     50 P D + 24 D² bytes: 0.98 to 1.09 times the measured peak (N = 500 to 3000). A projection on a pair takes
-    4.5 µs + 1.2 ns · D², whatever N is: measured 4.3 (D = 16), 49 to 91 (256), 650 to 770 (784). Fewer points make it
+    4.5 µs + 1.2 ns · D², whatever N is: measured 4.3 (D = 16), 48 to 91 (256), 420 to 770 (784). Fewer points make it
     no faster; fewer constraints or iterations do.
     """
     pairs = 2 * (n_constraints or 20 * sizes.size**2)
