@@ -11,13 +11,14 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full toy test check bench clean-env
+.PHONY: help env repro paper full sensitivity seeds options toy test check bench clean-env
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make repro      build the environment if needed, run the default study (dvc repro)"
 	@echo "make paper      the paper's study: six data sets, from the mirror in ARML_MIRROR"
 	@echo "make full       MNIST and Fashion-MNIST in full, from the mirror too"
+	@echo "make sensitivity | seeds | options   sweeps of ARML's parameters (flows/sweeps) into reports/"
 	@echo "make toy        a study of seconds, in a workspace of its own"
 	@echo "make test       all tests"
 	@echo "make check      ruff and mypy"
@@ -51,6 +52,9 @@ paper: $(STAMP)
 
 full: $(STAMP)
 	@$(BIN)/python -m flows.repro --study full
+
+sensitivity seeds options: $(STAMP)
+	@$(BIN)/python -m flows.sweep $@
 
 toy: $(STAMP)
 	@$(BIN)/python -m flows.repro --study toy

@@ -102,8 +102,7 @@ class Study:
 
     def middle_radius(self, dataset: str) -> float:
         """Return the middle one of the data set's positive radii (the upper of two)."""
-        positive = sorted(radius for radius in self.radii[dataset] if radius > 0)
-        return positive[len(positive) // 2]
+        return middle_radius(self.radii[dataset])
 
     def fit_notes(self, dataset: str) -> list[str]:
         """Return a sentence for every fit of the data set that was not plain: subset, no convergence, …"""
@@ -240,6 +239,12 @@ def load_study(
 def stage_rank(stage: str) -> tuple[int, str]:
     """Sort key: the order in which the stages run, then any other by name."""
     return (STAGE_ORDER.index(stage) if stage in STAGE_ORDER else len(STAGE_ORDER)), stage
+
+
+def middle_radius(radii: Iterable[float]) -> float:
+    """Return the middle one of the positive radii (the upper of two)."""
+    positive = sorted(radius for radius in radii if radius > 0)
+    return positive[len(positive) // 2]
 
 
 def count_range(counts: Iterable[int]) -> str:

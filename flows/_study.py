@@ -49,7 +49,14 @@ def prepare(name: str) -> Path:
         raise _params.ParamsError(f"unknown study {name!r}; there are {', '.join(available())}")
     base = yaml.safe_load(_layout.PARAMS.read_text(encoding="utf-8"))
     overlay = yaml.safe_load(overlay_file.read_text(encoding="utf-8"))
-    params = _params.check(merge(base, overlay))
+    header = f"# params.yaml and flows/studies/{name}.yaml, merged; edit those\n"
+    workspace = lay_out(name, _params.check(merge(base, overlay)), header)
+    write(workspace / ".dvc" / "config", f"[core]\n    analytics = false\n    no_scm = true\n{cache_section()}")
+    return workspace
+
+
+def lay_out(name: str, params: Mapping[str, Any], header: str) -> Path:
+    """Bring the workspace ``.studies/<name>`` to this project's code and these params; return it."""
     workspace = _layout.WORKSPACES / name
     for folder in CODE:
         _mirror(_layout.ROOT / folder, workspace / folder)
@@ -58,15 +65,14 @@ def prepare(name: str) -> Path:
     own, link = _layout.own(), workspace / "data" / "own"
     if own.is_dir() and not link.exists():
         link.symlink_to(own, target_is_directory=True)
-    header = f"# params.yaml and flows/studies/{name}.yaml, merged; edit those\n"
-    _write(workspace / "params.yaml", header + yaml.safe_dump(params, sort_keys=False))
-    cache = _layout.ROOT / ".dvc" / "cache"
-    _write(
-        workspace / ".dvc" / "config",
-        f"[core]\n    analytics = false\n    no_scm = true\n[cache]\n    dir = {cache}\n",
-    )
-    (workspace / ".dvc" / "tmp").mkdir(exist_ok=True)
+    write(workspace / "params.yaml", header + yaml.safe_dump(dict(params), sort_keys=False))
+    (workspace / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
     return workspace
+
+
+def cache_section() -> str:
+    """DVC's configuration of a workspace: the cache is this project's."""
+    return f"[cache]\n    dir = {_layout.ROOT / '.dvc' / 'cache'}\n"
 
 
 def _mirror(source: Path, target: Path) -> None:
@@ -89,7 +95,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

@@ -1,0 +1,78 @@
+"""DVC's commands as processes: their environment, and their end when this process is told to end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from flows import _params
+
+
+def dvc_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dvc", *arguments]
+
+
+def stage_environment() -> dict[str, str]:
+    """The stages' environment: this interpreter first on the path, the workspace's own code before any other."""
+    environment = {k: v for k, v in os.environ.items() if k != _params.CHECKED}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+class Stopped(BaseException):
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+@contextlib.contextmanager
+def signals_as_exit() -> Iterator[None]:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def run_group(command: list[str], workspace: Path, environment: dict[str, str]) -> int:
+    """Run a command in its own process group; if this process is stopped, so is all of the group."""
+    process = subprocess.Popen(
+        command, cwd=workspace, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        return process.wait()
+    finally:
+        for number, grace in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            if not _group_lives(process):
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            _wait_group(process, grace)
+
+
+def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()  # reap the leader: a zombie would count as a member
+    try:
+        os.killpg(process.pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def _wait_group(process: subprocess.Popen[bytes], grace: float) -> None:
+    limit = time.monotonic() + grace
+    while time.monotonic() < limit and _group_lives(process):
+        time.sleep(0.1)
