@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from arml.curves import robust_curves
 from arml.figures import PAGE_WIDTH, house_style, save_figure, style
@@ -26,25 +27,40 @@ if TYPE_CHECKING:
 __all__ = ["headline", "robust_errors", "write_report"]
 
 Point = tuple[str, str, Mapping[str, Any]]
+Floats = NDArray[np.float64]
 WITHIN_PAPER, WITHIN_EUCLIDEAN = 0.015, 0.005
 LEARNED, REFERENCE = "arml", "euclidean"
-_SAMPLE = 1000  # the paper's
+KINDS = ("exact", "certified")
+_SLACK = 1e-9  # errors are multiples of one test point
 
 
-def robust_errors(table: pa.Table, radii: Sequence[float], costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Errors of every method of one data set's exact 1-NN results, JSON-able.
+def robust_errors(
+    tables: Iterable[pa.Table], radii: Sequence[float], costs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Errors of every method of one data set, exact 1-NN and certified K-NN, JSON-able.
 
     Parameters
     ----------
-    table : Table
+    tables : iterable of Table
         Results of one data set.
     radii : sequence of float
     costs : sequence of dict
         Rows of the timings of its fits.
+
+    Returns
+    -------
+    dict
+        ``radii``, ``middle`` and ``n_neighbors`` (of the certificates), and ``methods``: for each the errors of both
+        kinds at the radii, and what its fit cost.
     """
     methods: dict[str, Any] = {}
-    for curve in robust_curves(table):
-        methods[curve.method] = {
+    certified_k = 0
+    for curve in (curve for table in tables for curve in robust_curves(table)):
+        if curve.kind not in KINDS:
+            continue
+        if curve.kind == "certified":
+            certified_k = curve.n_neighbors
+        methods.setdefault(curve.method, {})[curve.kind] = {
             "clean": curve.clean_error,
             "errors": curve.errors(radii).tolist(),
             "n_points": curve.n_points,
@@ -52,20 +68,27 @@ def robust_errors(table: pa.Table, radii: Sequence[float], costs: Sequence[Mappi
     for row in costs:
         if row["method"] in methods:
             methods[row["method"]] |= {"seconds": row["seconds"], "peak_memory_mib": row["peak_memory_mib"]}
-    return {"radii": [float(radius) for radius in radii], "middle": middle_radius(radii), "methods": methods}
+    return {
+        "radii": [float(radius) for radius in radii],
+        "middle": middle_radius(radii),
+        "n_neighbors": certified_k,
+        "methods": methods,
+    }
 
 
 def headline(curves: Mapping[str, Any]) -> dict[str, Any]:
-    """The learned metric's clean error and error at the middle radius, by data set."""
+    """The learned metric's clean error and errors at the middle radius, by data set."""
     found = {}
     for dataset, one in curves.items():
-        learned = one["methods"][LEARNED]
-        found[dataset] = {"clean": learned["clean"], f"r={one['middle']:g}": _at_middle(one, LEARNED)}
+        found[dataset] = {
+            "clean": one["methods"][LEARNED]["exact"]["clean"],
+            **{kind: _at_middle(one, LEARNED, kind) for kind in KINDS},
+        }
     return found
 
 
-def _at_middle(one: Mapping[str, Any], method: str) -> float:
-    return float(one["methods"][method]["errors"][one["radii"].index(one["middle"])])
+def _at_middle(one: Mapping[str, Any], method: str, kind: str) -> float:
+    return float(one["methods"][method][kind]["errors"][one["radii"].index(one["middle"])])
 
 
 def write_report(name: str, points: Sequence[Point], folder: Path) -> None:
@@ -89,9 +112,10 @@ _CSV = (
     "value",
     "dataset",
     "method",
+    "kind",
+    "n_neighbors",
     "radius",
     "error",
-    "clean_error",
     "n_points",
     "seconds",
     "peak_memory_mib",
@@ -104,8 +128,10 @@ def _rows(points: Sequence[Point]) -> Iterable[tuple[Any, ...]]:
             one = curves[dataset]
             for method, found in one["methods"].items():
                 cost = found.get("seconds"), found.get("peak_memory_mib")
-                for radius, error in zip(one["radii"], found["errors"]):
-                    yield axis, label, dataset, method, radius, error, found["clean"], found["n_points"], *cost
+                for kind in KINDS:
+                    k = 1 if kind == "exact" else one["n_neighbors"]
+                    for radius, error in zip(one["radii"], found[kind]["errors"]):
+                        yield axis, label, dataset, method, kind, k, radius, error, found[kind]["n_points"], *cost
 
 
 # --- one parameter at a time ---------------------------------------------------------------------
@@ -116,12 +142,14 @@ def _axis_lines(points: Sequence[Point]) -> tuple[list[str], str, Any]:
     middle = {name: points[0][2][name]["middle"] for name in datasets}
     header = ["value"]
     for name in datasets:
-        header += [f"{name}: clean", f"r = {middle[name]:g}", "s"]
-    sizes = sorted({found["n_points"] for _, _, c in points for one in c.values() for found in one["methods"].values()})
+        header += [f"{name}: clean", f"r = {middle[name]:g}", "certified", "s"]
+    one = points[0][2][datasets[0]]
+    sizes = sorted({one["methods"][LEARNED]["exact"]["n_points"] for _, _, c in points for one in c.values()})
     lines = [
-        "Exact robust error of 1-NN under ARML's metric, one parameter changed at a time, the others as in "
-        f"params.yaml; {' or '.join(map(str, sizes))} test points. s: seconds of the fit, on the machine at hand and "
-        "beside what else it did. Euclidean stands in the first row of each table.",
+        "Robust error under ARML's metric, one parameter changed at a time, the others as in params.yaml: clean and "
+        f"exact error of 1-NN, then certified error of {one['n_neighbors']}-NN (Theorem 1) at the same radius; "
+        f"{' or '.join(map(str, sizes))} test points. s: seconds of the fit, on the machine at hand and beside what "
+        "else it did. Euclidean stands in the first row of each table.",
     ]
     for axis in dict.fromkeys(axis for axis, _, _ in points):
         own = [(label, curves) for a, label, curves in points if a == axis]
@@ -137,8 +165,9 @@ def _cells(curves: Mapping[str, Any], datasets: Sequence[str], method: str) -> l
     cells = []
     for name in datasets:
         found = curves[name]["methods"][method]
-        seconds = f"{found['seconds']:.1f}" if found.get("seconds") is not None and method == LEARNED else ""
-        cells += [f"{found['clean']:.3f}", f"{_at_middle(curves[name], method):.3f}", seconds]
+        errors = [found["exact"]["clean"], *(_at_middle(curves[name], method, kind) for kind in KINDS)]
+        cells += [*(f"{error:.3f}" for error in errors)]
+        cells += [f"{found['seconds']:.1f}" if found.get("seconds") is not None and method == LEARNED else ""]
     return cells
 
 
@@ -176,9 +205,9 @@ def axis_figure(points: Sequence[Point]) -> Figure:
 def _axis_panel(axes: Axes, axis: str, own: Sequence[tuple[str, Mapping[str, Any]]], datasets: Sequence[str]) -> None:
     places = np.arange(len(own))
     for i, name in enumerate(datasets):
-        middle = [_at_middle(curves[name], LEARNED) for _, curves in own]
-        clean = [curves[name]["methods"][LEARNED]["clean"] for _, curves in own]
-        axes.axhline(_at_middle(own[0][1][name], REFERENCE), color=_COLOURS[i], lw=0.9, ls=":")
+        middle = [_at_middle(curves[name], LEARNED, "exact") for _, curves in own]
+        clean = [curves[name]["methods"][LEARNED]["exact"]["clean"] for _, curves in own]
+        axes.axhline(_at_middle(own[0][1][name], REFERENCE, "exact"), color=_COLOURS[i], lw=0.9, ls=":")
         axes.plot(places, middle, color=_COLOURS[i], marker=_MARKERS[i], ms=4, lw=1.4, clip_on=False)
         axes.plot(places, clean, color=_COLOURS[i], lw=0.7)
     long = max(len(label) for label, _ in own) > 6
@@ -194,70 +223,93 @@ def _axis_panel(axes: Axes, axis: str, own: Sequence[tuple[str, Mapping[str, Any
 def _seed_lines(points: Sequence[Point]) -> tuple[list[str], str, Any]:
     datasets = sorted(points[0][2], key=dataset_rank)
     labels = [label for _, label, _ in points]
+    k = points[0][2][datasets[0]]["n_neighbors"]
     lines = [
-        "Exact robust error of 1-NN on the first test points of the paper's shuffle; ARML with the seeds "
-        f"{', '.join(labels)}: mean and, in brackets, lowest and highest. Splice: the order of its test rows, and with "
-        "it the sample, differs from the authors'.",
+        f"ARML with the seeds {', '.join(labels)}, beside the paper's rows: exact robust error of 1-NN and certified "
+        f"error of {k}-NN (Theorem 1), mean and, in brackets, lowest and highest, on the first test points of the paper's "
+        "shuffle. Splice: the order of its test rows, and with it the sample, differs from the authors'.",
         "",
         *_verdict(points, datasets),
     ]
     for name in datasets:
         one = points[0][2][name]
-        errors = np.array([curves[name]["methods"][LEARNED]["errors"] for _, _, curves in points])
-        paper = [_paper(name, radius) for radius in one["radii"]]
-        header = ["method", *(f"r = {radius:g}" for radius in one["radii"])]
-        body = [
-            ["ARML", *(f"{e.mean():.3f} ({e.min():.3f} to {e.max():.3f})" for e in errors.T)],
-            ["ARML, the paper", *("" if value is None else f"{value:.3f}" for value in paper)],
-            ["Euclidean", *(f"{error:.3f}" for error in one["methods"][REFERENCE]["errors"])],
-        ]
+        header = ["", "method", *(f"r = {radius:g}" for radius in one["radii"])]
+        body = []
+        for kind, title in zip(KINDS, ("exact, 1-NN", f"certified, {k}-NN")):
+            errors = _errors(points, name, kind)
+            paper = _paper(one, name, kind)
+            body += [
+                [title, "ARML", *(f"{e.mean():.3f} ({e.min():.3f} to {e.max():.3f})" for e in errors.T)],
+                ["", "ARML, the paper", *("" if np.isnan(value) else f"{value:.3f}" for value in paper)],
+                ["", "Euclidean", *(f"{error:.3f}" for error in one["methods"][REFERENCE][kind]["errors"])],
+            ]
         costs = [curves[name]["methods"][LEARNED] for _, _, curves in points]
         seconds, memory = [c.get("seconds") or 0.0 for c in costs], [c.get("peak_memory_mib") or 0.0 for c in costs]
         lines += ["", f"## {name}", "", *markdown_table(header, body), ""]
         lines += [
-            f"{one['methods'][LEARNED]['n_points']} test points. Fits took {min(seconds):.0f} to {max(seconds):.0f} s, "
-            f"at most {max(memory):.0f} MiB in its process."
+            f"{one['methods'][LEARNED]['exact']['n_points']} test points. Fits took {min(seconds):.0f} to "
+            f"{max(seconds):.0f} s, at most {max(memory):.0f} MiB in their process."
         ]
-    alt = "ARML's robust error less the paper's at each radius, a panel a data set, a mark a seed, beside Euclidean's."
+    alt = "ARML's robust error less the paper's at each radius, a panel a data set, a line a seed, beside Euclidean's."
     return lines, alt, lambda: seed_figure(points)
 
 
-def _paper(dataset: str, radius: float) -> float | None:
-    value = paper_value(dataset, LEARNED, "exact", 1, radius)
-    return None if value is None or not value.same_split else value.error
+def _errors(points: Sequence[Point], dataset: str, kind: str) -> Floats:
+    """The learned metric's errors, a row a seed."""
+    return np.array([curves[dataset]["methods"][LEARNED][kind]["errors"] for _, _, curves in points])
+
+
+def _paper(one: Mapping[str, Any], dataset: str, kind: str) -> Floats:
+    """The published ARML row, NaN where there is none of this split."""
+    k = 1 if kind == "exact" else one["n_neighbors"]
+    values = (paper_value(dataset, LEARNED, kind, k, radius) for radius in one["radii"])
+    return np.array([np.nan if value is None or not value.same_split else value.error for value in values])
 
 
 def _verdict(points: Sequence[Point], datasets: Sequence[str]) -> list[str]:
-    """The two checks, on the mean and on every single seed."""
-    checks = (
-        (f"within {WITHIN_PAPER:g} of the paper's ARML row, or better", WITHIN_PAPER, _paper),
-        (f"at most {WITHIN_EUCLIDEAN:g} worse than Euclidean", WITHIN_EUCLIDEAN, None),
-    )
-    lines = []
-    for what, slack, published in checks:
-        beyond, single, cells = [], 0, 0
+    """How the means, and every single seed, stand to the paper's rows and to Euclidean."""
+    first = points[0][2]
+    near = {name: _errors(points, name, "exact") - _paper(first[name], name, "exact") for name in datasets}
+    plain = {
+        name: _errors(points, name, "exact") - np.array(first[name]["methods"][REFERENCE]["exact"]["errors"])
+        for name in datasets
+    }
+    lines = [
+        _counted(f"within {WITHIN_PAPER:g} of the paper's ARML, or better", near, WITHIN_PAPER, first),
+        _counted(f"at most {WITHIN_EUCLIDEAN:g} worse than Euclidean", plain, WITHIN_EUCLIDEAN, first),
+    ]
+    for kind, what, middle in (
+        ("exact", "clean error of 1-NN", False),
+        ("exact", "exact error of 1-NN at the middle radius", True),
+        ("certified", "certified error of K-NN at the middle radius", True),
+    ):
+        told = []
         for name in datasets:
-            one = points[0][2][name]
-            errors = np.array([curves[name]["methods"][LEARNED]["errors"] for _, _, curves in points])
-            for i, radius in enumerate(one["radii"]):
-                limit = published(name, radius) if published else one["methods"][REFERENCE]["errors"][i]
-                if limit is None:
-                    continue
-                over = errors[:, i] - limit
-                cells += 1
-                single += int((over > slack + 1e-9).sum())
-                if over.mean() > slack + 1e-9:
-                    beyond.append(f"{name} r = {radius:g} ({over.mean():+.3f})")
-        lines.append(
-            f"- Mean {what}: {cells - len(beyond)} of {cells} cells"
-            + (f"; not at {', '.join(beyond)}" if beyond else "")
-            + f". Of single seeds, {cells * len(points) - single} of {cells * len(points)}."
-        )
+            one = first[name]
+            over = (_errors(points, name, kind) - _paper(one, name, kind)).mean(axis=0)
+            told.append((name, float(over[one["radii"].index(one["middle"] if middle else 0.0)])))
+        lower = sum(difference < -_SLACK for _, difference in told)
+        each = ", ".join(f"{name} {difference:+.4f}" for name, difference in told)
+        lines.append(f"- Mean {what}, less the paper's ARML: {each}: lower on {lower} of {len(told)}.")
     return lines
 
 
+def _counted(what: str, over: Mapping[str, Floats], slack: float, first: Mapping[str, Any]) -> str:
+    beyond, good, single, cells, values = [], 0, 0, 0, 0
+    for name, errors in over.items():
+        for radius, column in zip(first[name]["radii"], errors.T):
+            if np.isnan(column).any():
+                continue
+            cells, values, single = cells + 1, values + column.size, single + int((column <= slack + _SLACK).sum())
+            good += int(column.mean() <= slack + _SLACK)
+            if column.mean() > slack + _SLACK:
+                beyond.append(f"{name} r = {radius:g} ({column.mean():+.3f})")
+    rest = f"; not at {', '.join(beyond)}" if beyond else ""
+    return f"- Exact error of 1-NN, mean {what}: {good} of {cells} cells{rest}; single seeds: {single} of {values}."
+
+
 def seed_figure(points: Sequence[Point]) -> Figure:
-    """A panel a data set: error less the paper's ARML, at each radius; a mark a seed, a line Euclidean."""
+    """A panel a data set: error less the paper's ARML, at each radius; a line a seed, one for Euclidean."""
     from matplotlib.figure import Figure
 
     datasets = sorted(points[0][2], key=dataset_rank)
@@ -266,15 +318,13 @@ def seed_figure(points: Sequence[Point]) -> Figure:
     colour, marker = style(LEARNED, [LEARNED])
     for axes, name in zip(panels, datasets):
         one = points[0][2][name]
-        paper = [_paper(name, radius) for radius in one["radii"]]
-        base = np.array([np.nan if value is None else value for value in paper])
+        paper = _paper(one, name, "exact")
         axes.axhspan(-WITHIN_PAPER, WITHIN_PAPER, color="0.92", lw=0)
         axes.axhline(0, color="0.5", lw=0.6)
-        euclidean = np.array(one["methods"][REFERENCE]["errors"]) - base
+        euclidean = np.array(one["methods"][REFERENCE]["exact"]["errors"]) - paper
         axes.plot(one["radii"], euclidean, color=style(REFERENCE, [])[0], lw=1.0, marker="o", ms=3)
-        for _, _, curves in points:
-            errors = np.array(curves[name]["methods"][LEARNED]["errors"]) - base
-            axes.plot(one["radii"], errors, color=colour, marker=marker, ms=5, lw=0.5, mew=0.4, mec="white")
+        for errors in _errors(points, name, "exact"):
+            axes.plot(one["radii"], errors - paper, color=colour, marker=marker, ms=5, lw=0.5, mew=0.4, mec="white")
         axes.set_title(name)
         axes.set_xlabel("radius")
         axes.set_ylabel("error − paper's ARML")

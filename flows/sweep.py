@@ -75,6 +75,11 @@ def load(name: str) -> dict[str, Any]:
         raise _params.ParamsError(f"{where} must have the keys study (an overlay of params.yaml) and axes")
     base = yaml.safe_load(_layout.PARAMS.read_text(encoding="utf-8"))
     params = _params.check(_study.merge(base, spec["study"] or {}))
+    if not {"euclidean", "arml"} <= set(params["methods"]) or len(params["certify"]["n_neighbors"]) != 1:
+        raise _params.ParamsError(
+            f"{where}: a sweep reports ARML beside Euclidean, exact and certified for one K: its study must have "
+            "methods: [euclidean, arml] and one number in certify.n_neighbors"
+        )
     points = {str(axis): _points(f"{where}: axes.{axis}", values) for axis, values in spec["axes"].items()}
     if not points or not all(points.values()):
         raise _params.ParamsError(f"{where}: axes must name at least one axis, each with at least one point")
@@ -170,7 +175,11 @@ def prepare(name: str, params: Mapping[str, Any]) -> Path:
     stage = {
         "wdir": "..",
         "cmd": "python -m flows.sweep --collect",
-        "deps": [f"data/results/{dataset}/exact.parquet" for dataset in params["datasets"]],
+        "deps": [
+            f"data/results/{dataset}/{kind}.parquet"
+            for dataset in params["datasets"]
+            for kind in ("exact", "certified")
+        ],
         "metrics": [{f"{FOLDER}/errors.json": {"cache": False}}],
         "outs": [{f"{FOLDER}/curves.json": {"cache": False}}],
     }
@@ -226,7 +235,7 @@ def _git(workspace: Path, *arguments: str) -> str:
 
 
 def collect() -> int:
-    """Read the exact results of every data set; write curves.json, and errors.json for ``dvc exp show``."""
+    """Read the results of every data set; write curves.json, and errors.json for ``dvc exp show``."""
     from arml.files import write_json
     from arml.results import read_table
     from arml.sweeps import headline, robust_errors
@@ -234,9 +243,9 @@ def collect() -> int:
     params = _params.current()
     curves = {}
     for dataset in params["datasets"]:
-        table = read_table(_layout.result(dataset, "verify"), "results")
+        tables = [read_table(_layout.result(dataset, stage), "results") for stage in ("verify", "certify")]
         costs = read_table(_layout.timings(dataset, "train"), "timings").to_pylist()
-        curves[dataset] = robust_errors(table, _params.dataset_spec(params, dataset).radii, costs)
+        curves[dataset] = robust_errors(tables, _params.dataset_spec(params, dataset).radii, costs)
     folder = _layout.ROOT / FOLDER
     write_json(folder / "curves.json", curves)
     write_json(folder / "errors.json", headline(curves))

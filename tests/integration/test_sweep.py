@@ -6,7 +6,7 @@ import yaml
 from workspace import Workspace, git
 
 SPEC = {
-    "study": {"datasets": {"toy": {}}, "methods": ["euclidean", "arml"], "verify": {"sample": "all"}},
+    "study": {"datasets": {"toy": {}}, "methods": ["euclidean", "arml"], "certify": {"n_neighbors": [3]}},
     "axes": {"rank": {"one": {"train.arml.n_components": 1}, "two": {"train.arml.n_components": 2}}},
 }
 
@@ -32,5 +32,5 @@ def test_points_are_experiments_and_finished_ones_are_kept(study: Workspace) -> 
 
     room = Workspace(study.path / ".studies" / "sweep-mine", study.environment)
     shown = room.dvc("exp", "show", "-A", "--csv")
-    assert "rank-one" in shown and "rank-two" in shown and "toy.r=0.15" in shown
+    assert "rank-one" in shown and "rank-two" in shown and "toy.certified" in shown
     assert len(git("log", "--oneline", cwd=room.path).splitlines()) == 2  # one for each specification

@@ -95,7 +95,7 @@ def test_low_rank(init: str) -> None:
 def test_starting_matrix_is_used_and_its_scale_is_not() -> None:
     X, y = stripes()
     start = np.array([[1.0, 0.2, 0.0, 0.0], [0.0, 0.5, 0.1, 0.0]])
-    still = ARML(init=start, max_iter=1, learning_rate=1e-9).fit(X, y).components_
+    still = ARML(init=start, max_iter=1, learning_rate=1e-9, average=False).fit(X, y).components_
     np.testing.assert_allclose(still, start / np.linalg.norm(start, 2), atol=1e-6)
     far = ARML(init=1e3 * start, max_iter=20).fit(X, y).components_
     np.testing.assert_allclose(far, ARML(init=start, max_iter=20).fit(X, y).components_, atol=1e-6)
@@ -214,8 +214,8 @@ def test_averaging_weighs_iterates_by_the_cube_of_their_step(monkeypatch: pytest
 
     monkeypatch.setattr("torch.optim.Adam", Recorded)
     X, y = stripes()
-    averaged = ARML(max_iter=50, learning_rate=0.05, average=True).fit(X, y).components_
-    last = ARML(max_iter=50, learning_rate=0.05).fit(X, y).components_
+    averaged = ARML(max_iter=50, learning_rate=0.05).fit(X, y).components_
+    last = ARML(max_iter=50, learning_rate=0.05, average=False).fit(X, y).components_
     np.testing.assert_allclose(last, iterates[-1] / np.linalg.norm(iterates[-1], 2), atol=1e-6)
     step = np.arange(1, 51)
     weights = step * (step + 1) * (step + 2) * (step + 3.0)  # t^(rising 4) − (t − 1)^(rising 4) grows as t³
@@ -229,7 +229,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("options", [{}, {"early_stopping": True, "average": True}, {"objective": "dual"}])
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True, "average": False}, {"objective": "dual"}])
 def test_a_killed_fit_goes_on_and_ends_with_the_same_bytes(
     options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,24 +295,24 @@ def test_early_stopping_ends_where_nothing_improves() -> None:
 def test_held_out_points_never_teach() -> None:
     """Moving a point that is held out, without changing the order of the rows, changes the validation loss alone."""
     X, y = stripes(60)
-    learner = ARML(early_stopping=True, max_iter=40)
+    learner = ARML(early_stopping=True, max_iter=40, average=False)
     held = learner._split(y[canonical_order(X, y)], 42)[1]
     row = canonical_order(X, y)[held[0]]
     moved = X.copy()
     moved[row, 2] += 0.25  # rows are ordered by their first feature, which differs everywhere
     again = canonical_order(moved, y)
     assert np.array_equal(again, canonical_order(X, y))
-    first, second = (ARML(early_stopping=True, max_iter=40).fit(data, y) for data in (X, moved))
+    first, second = (ARML(early_stopping=True, max_iter=40, average=False).fit(data, y) for data in (X, moved))
     assert first.history_.tobytes() == second.history_.tobytes()
     assert first.validation_history_.tobytes() != second.validation_history_.tobytes()
 
 
 def test_warm_start_goes_on_from_the_last_metric() -> None:
     X, y = stripes()
-    learner = ARML(max_iter=60, learning_rate=0.01, warm_start=True).fit(X, y)
+    learner = ARML(max_iter=60, learning_rate=0.01, warm_start=True, average=False).fit(X, y)
     first = learner.components_.copy()
-    cold = ARML(max_iter=1, learning_rate=1e-9).fit(X, y).components_
-    learner.set_params(max_iter=1, learning_rate=1e-9).fit(X, y)
+    cold = ARML(max_iter=1, learning_rate=1e-9, average=False).fit(X, y).components_
+    learner.set_params(max_iter=1, learning_rate=1e-9, average=False).fit(X, y)
     np.testing.assert_allclose(learner.components_, first, atol=1e-6)
     assert not np.allclose(cold, first, atol=1e-2)
     learner.set_params(n_components=2).fit(X, y)  # another shape: from init
@@ -362,7 +362,7 @@ def test_full_schedule_is_the_papers_epochs(monkeypatch: pytest.MonkeyPatch) -> 
         )
 
     monkeypatch.setattr("arml.learners.candidates.CandidateLists.draw", chosen)
-    options = {"schedule": "full", "n_candidates": n, "learning_rate": rate, "max_iter": steps}
+    options = {"schedule": "full", "average": False, "n_candidates": n, "learning_rate": rate, "max_iter": steps}
     found = ARML(**options).fit(X, y)
 
     G, first, second, losses = np.eye(4), np.zeros((4, 4)), np.zeros((4, 4)), []
