@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options toy test check bench clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime toy test check bench clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make paper      the paper's study: six data sets, from the mirror in ARML_MIRROR"
 	@echo "make full       MNIST and Fashion-MNIST in full, from the mirror too"
 	@echo "make sensitivity | seeds | options   sweeps of ARML's parameters (flows/sweeps) into reports/"
+	@echo "make runtime    running times of the learners, section 4.4 (40 minutes, idle machine), into reports/"
 	@echo "make toy        a study of seconds, in a workspace of its own"
 	@echo "make test       all tests"
 	@echo "make check      ruff and mypy"
@@ -55,6 +56,11 @@ full: $(STAMP)
 
 sensitivity seeds options: $(STAMP)
 	@$(BIN)/python -m flows.sweep $@
+
+runtime: $(STAMP)
+	@$(BIN)/python -m flows.repro --study runtime runtime_report@usps
+	@mkdir -p reports/runtime
+	@cp -R .studies/runtime/reports/runtime/usps reports/runtime/
 
 toy: $(STAMP)
 	@$(BIN)/python -m flows.repro --study toy

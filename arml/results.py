@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from arml.errors import DataError
 from arml.files import atomic_path
-from arml.rows import attacked_table, certified_table, concat, exact_table, timings_table
+from arml.rows import attacked_table, certified_table, concat, exact_table, timings_table, trials_table
 from arml.schemas import (
     KINDS,
     METHOD_ORDER,
@@ -39,6 +39,7 @@ from arml.schemas import (
     STAGE_ORDER,
     STATUSES,
     TIMINGS,
+    TRIALS,
     check_values,
     column,
     conform,
@@ -54,6 +55,7 @@ __all__ = [
     "STAGE_ORDER",
     "STATUSES",
     "TIMINGS",
+    "TRIALS",
     "attacked_table",
     "certified_table",
     "column",
@@ -68,6 +70,7 @@ __all__ = [
     "read_table",
     "table_provenance",
     "timings_table",
+    "trials_table",
     "write_metric",
     "write_split",
     "write_table",
@@ -138,7 +141,7 @@ def write_table(path: str | os.PathLike[str], table: pa.Table, schema_name: str,
         The Parquet file to create or replace.
     table : pyarrow.Table
         Its columns must be those of the schema, in any order; safe casts are made.
-    schema_name : {"results", "evidence", "checks", "timings", "metric", "processed"}
+    schema_name : {"results", "evidence", "checks", "timings", "trials", "metric", "processed"}
         Which columns and checks apply.
     provenance : mapping
         JSON-able facts, stored in the file; see `provenance`.

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from arml.errors import DataError
-from arml.schemas import KINDS, RESULTS, TIMINGS, check_values, column, conform, method_rank
+from arml.schemas import KINDS, RESULTS, TIMINGS, TRIALS, check_values, column, conform, method_rank
 
 
 def exact_table(
@@ -171,6 +171,11 @@ def timings_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     if unknown or missing:
         raise DataError(f"timing rows lack {sorted(missing)} or hold unknown {sorted(unknown)}")
     return pa.Table.from_pylist([dict(row) for row in listed], schema=TIMINGS)
+
+
+def trials_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return timed fits as a table, in the order given: each a mapping with the columns of `TRIALS`."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=TRIALS)
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:

@@ -92,7 +92,20 @@ CHECKS = _schema(
         ("reason", pa.string()),
     ]
 )
-_FIXED = {"results": RESULTS, "timings": TIMINGS, "evidence": EVIDENCE, "checks": CHECKS}
+TRIALS = _schema(
+    [
+        ("dataset", pa.string()),
+        ("fit", pa.string()),
+        ("method", pa.string()),
+        ("threads", pa.int32()),
+        ("trial", pa.int32()),
+        ("n_points", pa.int32()),
+        ("n_iter", pa.int32()),
+        ("seconds", pa.float64()),
+        ("peak_memory_mib", pa.float64()),
+    ]
+)
+_FIXED = {"results": RESULTS, "timings": TIMINGS, "evidence": EVIDENCE, "checks": CHECKS, "trials": TRIALS}
 
 
 def metric_schema(n_features: int) -> pa.Schema:

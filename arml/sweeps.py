@@ -226,8 +226,8 @@ def _seed_lines(points: Sequence[Point]) -> tuple[list[str], str, Any]:
     k = points[0][2][datasets[0]]["n_neighbors"]
     lines = [
         f"ARML with the seeds {', '.join(labels)}, beside the paper's rows: exact robust error of 1-NN and certified "
-        f"error of {k}-NN (Theorem 1), mean and, in brackets, lowest and highest, on the first test points of the paper's "
-        "shuffle. Splice: the order of its test rows, and with it the sample, differs from the authors'.",
+        f"error of {k}-NN (Theorem 1), mean and, in brackets, lowest and highest, on the first test points of the "
+        "paper's shuffle. Splice: the order of its test rows, and with it the sample, differs from the authors'.",
         "",
         *_verdict(points, datasets),
     ]

@@ -66,6 +66,11 @@ def timings(dataset: str, stage: str) -> Path:
     return DATA / "timings" / dataset / f"{stage}.parquet"
 
 
+def trials(dataset: str) -> Path:
+    """Running times of the fits of §4.4."""
+    return timings(dataset, "runtime")
+
+
 def scratch(dataset: str, stage: str) -> Path:
     """Measured times of parts until their stage ends: outside data/, since times differ from run to run."""
     return ROOT / ".prefect" / "parts" / dataset / stage

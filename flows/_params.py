@@ -18,7 +18,7 @@ import yaml
 
 from flows import _layout
 
-SECTIONS = {"seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "run"}
+SECTIONS = {"seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "runtime", "run"}
 VERIFY = {"sample", "time_limit"}
 CERTIFY = {"sample", "n_neighbors", "bound"}
 ATTACK = {"sample", "n_neighbors", "algorithm", "steps", "bounds"}
@@ -26,6 +26,7 @@ CHECK = {"sample"}
 BOUNDS = ("theorem1", "plurality")
 ATTACKS = ("boundary",)
 RUN = {"runner", "workers", "shard_size", "devices", "threads_per_task"}
+RUNTIME = {"trials", "threads", "fits"}
 CHECKED = "ARML_PARAMS_CHECKED"  # in the environment of a run: digest of the params it has checked
 RUNNERS = ("auto", "threads", "processes", "dask", "ray")
 # the part of a stage's name, a file's name and a command line: nothing a shell would read twice
@@ -97,6 +98,7 @@ def check(params: Any) -> dict[str, Any]:
         _sample("attack.sample", sample)
     _integer("attack.steps", attack["steps"], 1)
     _check_bounds(attack["bounds"])
+    _check_runtime(params["runtime"], params["datasets"], params["seed"])
     _check_run(params["run"])
     return dict(params)
 
@@ -132,6 +134,33 @@ def _check_datasets(datasets: Any) -> None:
             spec_from_entry(name, dict(entry or {}))
         except ValueError as error:
             raise ParamsError(f"datasets.{name}: {error}") from error
+
+
+def _check_runtime(runtime: Any, datasets: Mapping[str, Any], seed: int) -> None:
+    from arml.learners import METHODS, make_learner
+
+    _keys("runtime", runtime, set(datasets), required=set())
+    for dataset, entry in runtime.items():
+        where = f"runtime.{dataset}"
+        _keys(where, entry, RUNTIME, required=RUNTIME)
+        threads, fits = entry["threads"], entry["fits"]
+        if not isinstance(threads, list) or not threads:
+            raise ParamsError(f"{where}.threads must be a list such as [1, all], got {threads!r}")
+        for count in threads:
+            if count != "all":
+                _integer(f"{where}.threads", count, 1, "or all")
+        if not isinstance(fits, Mapping) or not fits:
+            raise ParamsError(f"{where}.fits must map names to a method and its parameters, got {fits!r}")
+        for name, fit in fits.items():
+            if not NAME.fullmatch(str(name)) or not isinstance(fit, Mapping) or "method" not in fit:
+                raise ParamsError(f"{where}.fits: {name!r} must be a name with {{method: …, parameters}}, got {fit!r}")
+            _one_of(f"{where}.fits.{name}.method", fit["method"], METHODS)
+            options = {key: value for key, value in fit.items() if key not in ("method", "trials")}
+            _integer(f"{where}.fits.{name}.trials", fit.get("trials", entry["trials"]), 1)
+            try:
+                make_learner(fit["method"], random_state=seed, **options)._check_params()
+            except (ValueError, TypeError) as error:
+                raise ParamsError(f"{where}.fits.{name}: {error}") from error
 
 
 def _check_methods(methods: Any, train: Any, seed: int) -> None:

@@ -128,7 +128,7 @@ def set_thread_variables(threads: int) -> None:
         os.environ[name] = str(threads)
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """The same for libraries that are loaded already. Fixed, so that sums do not depend on the workers."""
     import threadpoolctl
 
@@ -158,7 +158,7 @@ def record_costs(job: Job) -> Iterator[dict[str, float]]:
 
 def execute(job: Job, compute: Callable[[Job], Mapping[str, float] | None]) -> Record:
     """Run `compute` for one part: it writes job["output"] and may return better figures of its cost."""
-    _limit_threads(int(job["threads"]))
+    limit_threads(int(job["threads"]))
     with record_costs(job) as better:
         better.update(compute(job) or {})
     return make_record(job["key"], _layout.ROOT / job["output"])
@@ -259,15 +259,8 @@ def collect_timings(dataset: str, stage: str, parts: Sequence[Part]) -> None:
             rows[row["method"], row["n_neighbors"], row["start"]] = row
     except ValueError:
         pass  # none yet, or not readable: it only holds figures of cost
-    scratch = _layout.scratch(dataset, stage)
-    for part in parts:
-        file = scratch / f"{part.name}.json"
-        if file.is_file():
-            row = json.loads(file.read_text())
-            _log_run(row)
-            rows[part.method, part.n_neighbors, part.start] = {
-                k: v for k, v in row.items() if k not in ("begun", "ended")
-            }
+    for part, row in _measured(dataset, stage, parts):
+        rows[part.method, part.n_neighbors, part.start] = row
     wanted = [(p.method, p.n_neighbors, p.start) for p in parts]
     write_table(
         target,
@@ -275,8 +268,23 @@ def collect_timings(dataset: str, stage: str, parts: Sequence[Part]) -> None:
         "timings",
         provenance(dataset=dataset, stage=stage),
     )
+    forget_measured(dataset, stage, parts)
+
+
+def _measured(dataset: str, stage: str, parts: Sequence[Part]) -> Iterator[tuple[Part, dict[str, Any]]]:
+    """What `record_costs` noted in this run, part by part; tells the main command when they worked."""
     for part in parts:
-        (scratch / f"{part.name}.json").unlink(missing_ok=True)
+        file = _layout.scratch(dataset, stage) / f"{part.name}.json"
+        if file.is_file():
+            row = json.loads(file.read_text())
+            _log_run(row)
+            yield part, {k: v for k, v in row.items() if k not in ("begun", "ended")}
+
+
+def forget_measured(dataset: str, stage: str, parts: Sequence[Part]) -> None:
+    """Remove the notes of `record_costs`, once they are in a table or where none is wanted."""
+    for part in parts:
+        (_layout.scratch(dataset, stage) / f"{part.name}.json").unlink(missing_ok=True)
 
 
 def _log_run(row: Mapping[str, Any]) -> None:
@@ -287,4 +295,14 @@ def _log_run(row: Mapping[str, Any]) -> None:
             stream.write(json.dumps({k: row[k] for k in ("stage", "dataset", "begun", "ended")}) + "\n")
 
 
-__all__ = ["Part", "StageError", "collect_timings", "execute", "prune", "record_costs", "run_parts"]
+__all__ = [
+    "Part",
+    "StageError",
+    "collect_timings",
+    "execute",
+    "forget_measured",
+    "limit_threads",
+    "prune",
+    "record_costs",
+    "run_parts",
+]

@@ -18,7 +18,18 @@ ROOT = Path(__file__).resolve().parents[2]
 ARML = sorted((ROOT / "arml").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
 LEARNING = {"sklearn", "torch", "metric_learn", "foolbox", "eagerpy", "scipy", "numpy", "pyarrow", "pandas"}
-STAGES = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "report")
+STAGES = (
+    "download",
+    "preprocess",
+    "train",
+    "verify",
+    "certify",
+    "check",
+    "attack",
+    "report",
+    "runtime",
+    "runtime_report",
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -101,8 +112,8 @@ def test_dvc_yaml_has_no_numbers() -> None:
 
 
 def test_params_yaml_has_no_paths() -> None:
-    for name in ("params.yaml", "flows/studies/toy.yaml", "flows/studies/paper.yaml", "flows/studies/full.yaml"):
-        lines = (ROOT / name).read_text().splitlines()
+    for file in (ROOT / "params.yaml", *(ROOT / "flows" / "studies").glob("*.yaml")):
+        name, lines = file.name, file.read_text().splitlines()
         values = "\n".join(line.split("#")[0] for line in lines)
         assert "/" not in values and "\\" not in values, name
 
@@ -111,7 +122,7 @@ def test_params_yaml_has_no_paths() -> None:
 def test_dvc_yaml_names_all_code_a_stage_runs(stage: str) -> None:
     declared = [str(dep) for dep in wiring()[stage]["deps"]]  # type: ignore[attr-defined]
     entries = [f"flows.{stage}"]
-    if stage == "train":
+    if stage in ("train", "runtime"):
         entries += [f"arml.learners.{p.stem}" for p in (ROOT / "arml/learners").glob("*.py") if p.stem != "__init__"]
     names = [path.relative_to(ROOT).as_posix() for path in module_closure(entries)]
     missing = [n for n in names if not any(n == dep or n.startswith(dep + "/") for dep in declared)]

@@ -57,6 +57,18 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("attack.steps", 0, "attack.steps"),
         ("attack.bounds", [1, 0], "low < high"),
         ("attack.algorithm", "magic", "choose from boundary"),
+        ("runtime", {"usps": {}}, "runtime has the unknown key 'usps'"),
+        ("runtime", {"pendigits": {"trials": 1}}, "runtime.pendigits"),
+        ("runtime", {"pendigits": {"trials": 0, "threads": [1], "fits": {"a": {"method": "nca"}}}}, "trials"),
+        (
+            "runtime",
+            {"pendigits": {"trials": 1, "threads": "all", "fits": {"a": {"method": "nca"}}}},
+            "such as .1, all.",
+        ),
+        ("runtime", {"pendigits": {"trials": 1, "threads": [0], "fits": {"a": {"method": "nca"}}}}, "or all"),
+        ("runtime", {"pendigits": {"trials": 1, "threads": [1], "fits": {"a/b": {"method": "nca"}}}}, "must be a name"),
+        ("runtime", {"pendigits": {"trials": 1, "threads": [1], "fits": {"a": {"method": "svm"}}}}, "'svm' is unknown"),
+        ("runtime", {"pendigits": {"trials": 1, "threads": [1], "fits": {"a": {"method": "nca", "lr": 1}}}}, "fits.a"),
         ("run.runner", "slurm", "choose from auto, threads, processes"),
         ("run.workers", 0, "run.workers must be a whole number >= 1 or auto"),
         ("run.devices", ["gpu"], "run.devices must be auto or a list"),
@@ -106,5 +118,5 @@ def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch
     assert not (workspace / "flows" / "gone.py").exists()
     assert (workspace / "flows" / "verify.py").read_bytes() == (ROOT / "flows" / "verify.py").read_bytes()
     assert (workspace / "flows" / "train.py").stat().st_mtime_ns == state
-    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, paper, toy"):
+    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, paper, runtime, toy"):
         _study.prepare("x")
