@@ -94,6 +94,7 @@ def _label(fit: str, fits: Mapping[str, Mapping[str, Any]]) -> str:
 def _figure(dataset: str, found: Trials, fits: Mapping[str, Mapping[str, Any]]) -> Figure:
     """A row a fit and number of threads: a mark a trial, a bar at the paper's figure."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     order = sorted(found, key=lambda key: list(fits).index(key[0]) if key[0] in fits else len(fits))
     figure = Figure(figsize=((COLUMN_WIDTH + PAGE_WIDTH) / 2, 0.26 * len(order) + 0.8), layout="constrained")
@@ -101,16 +102,19 @@ def _figure(dataset: str, found: Trials, fits: Mapping[str, Mapping[str, Any]]) 
     for place, key in enumerate(order):
         colour, marker = style(found[key][0]["method"], [])
         seconds = [row["seconds"] for row in found[key]]
-        axes.plot(seconds, [place] * len(seconds), ls="", color=colour, marker=marker, ms=5, mew=0.4, mec="white")
+        axes.plot(seconds, [place] * len(seconds), ls="", color=colour, marker=marker, ms=6, mew=0.4, mec="white")
         published = RUNTIMES.get((dataset, found[key][0]["method"]))
         if published is not None:
             axes.plot([published], [place], ls="", color="0.35", marker="|", ms=11, mew=1.4)
     axes.plot([], [], ls="", color="0.35", marker="|", ms=9, mew=1.4, label="the paper's, on its CPU")
     axes.plot([], [], ls="", color="0.35", marker="o", ms=4, label="measured, a mark a trial")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds")
     axes.set_yticks(range(len(order)), [f"{_label(fit, fits)}, {_threads(count)}" for fit, count in order])
-    axes.invert_yaxis()
+    axes.set_ylim(len(order) - 0.4, -0.6)
     axes.grid(axis="x", color="0.9", lw=0.5)
     axes.set_axisbelow(True)
     figure.legend(loc="outside upper center", ncols=2, frameon=False)

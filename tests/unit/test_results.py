@@ -347,5 +347,5 @@ def test_failed_write_leaves_the_old_file(written: Path) -> None:
 
 
 def test_unknown_schema_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="results, timings, evidence, checks, metric, processed; got 'result'"):
+    with pytest.raises(ValueError, match="results, timings, evidence, checks, trials, metric, processed; got 'result'"):
         write_table(tmp_path / "x", small(), "result", {})
