@@ -158,7 +158,7 @@ def _check_runtime(runtime: Any, datasets: Mapping[str, Any], seed: int) -> None
             options = {key: value for key, value in fit.items() if key not in ("method", "trials")}
             _integer(f"{where}.fits.{name}.trials", fit.get("trials", entry["trials"]), 1)
             try:
-                make_learner(fit["method"], random_state=seed, **options)._check_params()
+                make_learner(fit["method"], **{"random_state": seed, **options})._check_params()
             except (ValueError, TypeError) as error:
                 raise ParamsError(f"{where}.fits.{name}: {error}") from error
 
@@ -179,7 +179,7 @@ def _check_methods(methods: Any, train: Any, seed: int) -> None:
         if not isinstance(options, Mapping):
             raise ParamsError(f"train.{name} must be a mapping of parameters ({{}} for none), got {options!r}")
         try:
-            make_learner(name, random_state=seed, **options)._check_params()
+            make_learner(name, **{"random_state": seed, **options})._check_params()
         except (ValueError, TypeError) as error:
             raise ParamsError(f"train.{name}: {error}") from error
     missing = [name for name in methods if name not in train]

@@ -49,7 +49,7 @@ def _measure(job: Job) -> Mapping[str, float]:
     }
     limit_threads(row["threads"])
     X, y = read_split(_layout.train_split(job["dataset"]))
-    learner = make_learner(job["method"], random_state=options.pop("seed"), **options)
+    learner = make_learner(job["method"], **options)
     if "n_jobs" in learner.get_params():
         learner.set_params(n_jobs=row["threads"])
     learner.fit(X, y)
@@ -73,12 +73,12 @@ def trials(params: Mapping[str, Any], dataset: str) -> Iterator[Trial]:
         for name, fit in entry["fits"].items():
             options = {key: value for key, value in fit.items() if key not in ("method", "trials")}
             for number in range(fit.get("trials", entry["trials"])):
-                known = {"fit": name, "threads": threads, "trial": number, "seed": params["seed"]}
+                known = {"fit": name, "threads": threads, "trial": number}
                 part = Trial(
                     method=fit["method"],
                     output=_layout.work(dataset, "runtime") / f"{name}-{threads}-{number}.parquet",
                     inputs=(_layout.train_split(dataset),),
-                    params={**options, **known},
+                    params={"random_state": params["seed"], **options, **known},
                     entries=(f"arml.learners.{_module(fit['method'])}",),
                     fit=name,
                     threads=threads,

@@ -21,7 +21,7 @@ def _fit(job: Job) -> Mapping[str, float]:
     dataset, options = job["dataset"], dict(job["params"])
     split = _layout.train_split(dataset)
     X, y = read_split(split)
-    learner = make_learner(job["method"], random_state=options.pop("seed"), **options)
+    learner = make_learner(job["method"], **options)
     uses_device = "device" in learner.get_params() and "device" not in options
     devices = available_devices(job["devices"]) if uses_device else ("cpu",)
     with lease_device(devices) as device:
@@ -70,7 +70,7 @@ def flow_(dataset: str) -> None:
             method=method,
             output=_layout.metric(dataset, method),
             inputs=(_layout.train_split(dataset),),
-            params={**params["train"][method], "seed": params["seed"]},
+            params={"random_state": params["seed"], **params["train"][method]},
             entries=(type(make_learner(method)).__module__,),
         )
         for method in params["methods"]

@@ -48,7 +48,9 @@ def test_the_sweeps_of_the_project_can_be_run() -> None:
     for name in sweep.available():
         loaded = sweep.load(name)
         assert loaded["points"] and set(loaded["params"]["methods"]) == {"euclidean", "arml"}
-    assert list(sweep.load("seeds")["points"]["seed"].values()) == [{"seed": 42}, {"seed": 43}, {"seed": 44}]
+    assert list(sweep.load("seeds")["points"]["seed"].values()) == [
+        {"train.arml.random_state": seed} for seed in (42, 43, 44)
+    ]
 
 
 @pytest.mark.parametrize(
