@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from conftest import toy_params
 from workspace import Workspace, git
 
-from arml.results import read_table, write_table
+from arml.results import read_provenance, read_table, write_table
 
 METHODS = ("euclidean", "nca", "lmnn", "itml", "lfda", "arml")
 
@@ -52,7 +52,7 @@ def test_git_holds_reports_and_pointers_but_no_data(finished: tuple[Workspace, s
 
 def test_a_param_of_arml_retrains_only_arml(study: Workspace) -> None:
     params = study.params()
-    params["train"]["arml"]["max_iter"] += 1
+    params["train"]["arml"] |= {"max_iter": 51, "random_state": 7}
     study.set_params(params)
     before = study.hashes("data/metrics", "data/certificates", "data/work")
     times = {m: (study.path / f"data/metrics/toy/{m}.parquet").stat().st_mtime_ns for m in METHODS}
@@ -65,6 +65,8 @@ def test_a_param_of_arml_retrains_only_arml(study: Workspace) -> None:
     assert changed and all("arml-" in name or "arml.parquet" in name for name in changed)
     for method in METHODS[:-1]:
         assert (study.path / f"data/metrics/toy/{method}.parquet").stat().st_mtime_ns == times[method]
+    used = read_provenance(study.path / "data/metrics/toy/arml.parquet")["params"]
+    assert (used["max_iter"], used["random_state"]) == (51, 7)  # and not the study's seed
 
 
 def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:

@@ -44,6 +44,7 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("train", {"euclidean": {}}, "train has no entry for 'nca'"),
         ("train.arml", {"lr": 0.1}, "lr"),
         ("train.arml", {"loss": "square", "learning_rate": "fast"}, "train.arml"),
+        ("train.arml", {"random_state": -1}, "train.arml: random_state"),
         ("train.svm", {}, "'svm' is unknown"),
         ("verify.sample", 0, "verify.sample must be a whole number >= 1 or all"),
         ("verify.time_limit", 0, "verify.time_limit must be a positive number of seconds, or null"),
