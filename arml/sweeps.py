@@ -176,7 +176,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def axis_figure(points: Sequence[Point]) -> Figure:
-    """A panel an axis: error at the middle radius against the value, thin the clean error, dotted Euclidean."""
+    """A panel an axis: error at the middle radius against the value, small marks the clean error, dotted Euclidean."""
     from matplotlib.figure import Figure
 
     axes_of = list(dict.fromkeys(axis for axis, _, _ in points))
@@ -196,7 +196,7 @@ def axis_figure(points: Sequence[Point]) -> Figure:
         handles += panels[0].plot(
             [], [], color=_COLOURS[i], marker=_MARKERS[i], ms=4, lw=1.4, label=f"{name}, r = {middle:g}"
         )
-    handles += panels[0].plot([], [], color="0.35", lw=0.7, label="clean error")
+    handles += panels[0].plot([], [], color="0.35", lw=0.7, marker="o", ms=2, label="clean error")
     handles += panels[0].plot([], [], color="0.35", lw=0.9, ls=":", label="Euclidean, same radius")
     figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)), frameon=False)
     return figure
@@ -204,17 +204,26 @@ def axis_figure(points: Sequence[Point]) -> Figure:
 
 def _axis_panel(axes: Axes, axis: str, own: Sequence[tuple[str, Mapping[str, Any]]], datasets: Sequence[str]) -> None:
     places = np.arange(len(own))
+    ordered = all(_is_number(label) for label, _ in own)  # between names there is no line to draw
     for i, name in enumerate(datasets):
         middle = [_at_middle(curves[name], LEARNED, "exact") for _, curves in own]
         clean = [curves[name]["methods"][LEARNED]["exact"]["clean"] for _, curves in own]
         axes.axhline(_at_middle(own[0][1][name], REFERENCE, "exact"), color=_COLOURS[i], lw=0.9, ls=":")
-        axes.plot(places, middle, color=_COLOURS[i], marker=_MARKERS[i], ms=4, lw=1.4, clip_on=False)
-        axes.plot(places, clean, color=_COLOURS[i], lw=0.7)
+        marks: Any = {"color": _COLOURS[i], "marker": _MARKERS[i], "ls": "-" if ordered else "", "clip_on": False}
+        axes.plot(places, middle, ms=4, lw=1.4, **marks)
+        axes.plot(places, clean, ms=2, lw=0.7, **marks)
     long = max(len(label) for label, _ in own) > 6
     axes.set_xticks(places, [label for label, _ in own], rotation=40 if long else 0, ha="right" if long else "center")
     axes.set_title(axis)
     axes.set_ylim(0, 1)
     axes.set_ylabel("error")
+
+
+def _is_number(label: str) -> bool:
+    try:
+        return bool(np.isfinite(float(label)))
+    except ValueError:
+        return False
 
 
 # --- seeds ---------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from flows._commands import Stopped, dvc_command, run_group, signals_as_exit, st
 
 SWEEPS = _layout.ROOT / "flows" / "sweeps"
 FOLDER = "sweep"  # in the workspace: the stage that reads a point's errors, and what points gave
+STAGES = ("download", "preprocess", "train", "verify", "certify")  # what a point runs
 KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 
 
@@ -220,7 +221,9 @@ def _digest(overrides: Mapping[str, Any], params: Mapping[str, Any], code: str) 
 
 def _code_of(workspace: Path) -> str:
     """What the points' results depend on: the code that their stages name, as git knows it."""
-    return _git(workspace, "rev-parse", "HEAD:arml", "HEAD:dvc.yaml", f"HEAD:{FOLDER}/dvc.yaml")
+    stages = yaml.safe_load((workspace / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    deps = {dep for name in STAGES for dep in stages[name]["do"]["deps"] if dep.startswith(("arml", "flows"))}
+    return _git(workspace, "rev-parse", *(f"HEAD:{dep}" for dep in sorted(deps)))
 
 
 def _git(workspace: Path, *arguments: str) -> str:
