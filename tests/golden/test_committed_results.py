@@ -10,9 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_lock_knows_every_stage_of_every_data_set():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    names = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
-    expected = {f"{stage}@{name}" for stage, entry in stages.items() if "foreach" in entry for name in names}
+    each = {stage: entry["foreach"].strip("${}") for stage, entry in stages.items() if "foreach" in entry}
+    assert set(each.values()) == {"datasets", "runtime"}
+    expected = {f"{stage}@{name}" for stage, section in each.items() for name in params[section]}
     assert set(locked) == expected | {"report"}
 
 
