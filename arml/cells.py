@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arml.duality import proved_norm
 from arml.lp import shortest_point
 from arml.perturbation import Box, Norm
 from arml.qp import Dual, Infeasible, MinNormPoint
@@ -116,16 +117,7 @@ class Point:
 
         inf where it is farther than the farthest corner of the box.
         """
-        weights = dual.multipliers
-        if not weights.size:
-            return 0.0
-        on_pairs = float(weights[dual.keys >= 0].sum())
-        count = 2.0 * (weights.size + 8) * _EPS
-        gain = -float(dual.offsets @ weights) - on_pairs * self.margin / 2.0
-        gain -= count * float(np.abs(dual.offsets) @ weights)
-        blur = 8.0 * on_pairs * self.norm.stretch * self.reference.w_error
-        blur += (count + 2.0 * self.x.size * _EPS) * self.norm.dual_length(weights @ np.abs(dual.normals))
-        bound = max(0.0, gain) / (self.norm.dual_length(weights @ dual.normals) + blur) if gain > 0.0 else 0.0
+        bound = proved_norm(dual, self.norm, self.margin, self.reference.w_error)
         return np.inf if bound > self.corner else bound
 
     def repaired(self, delta: Vector | None, j: int) -> Vector | None:

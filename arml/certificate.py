@@ -65,12 +65,13 @@ class Certificate:
     n_neighbors : int
         K.
     bound : str
-        How the pool proves it: "exact" (K = 1: every negative by the pool or by its own proof), "theorem1" or
-        "plurality".
+        How the pool proves it: "exact" (K = 1: every negative by the pool or by its own proof), "theorem1",
+        "plurality" or "packing".
     pool : ndarray of int
         Training indices of the points i whose e_ij are used.
     proofs : tuple of Proof
-        For "exact": the negatives that the closed form alone does not keep away.
+        For "exact": the negatives that the closed form alone does not keep away. For "packing": disjoint groups of
+        positives, each of which keeps the negative away, one proof a group.
     norm : float
         p of the ‖·‖_p that measures the perturbation: 1, 2 or inf.
     bounds : pair of float or None

@@ -1,7 +1,8 @@
 """Certificates for Mahalanobis K-NN: radii within which no perturbation changes a right prediction (Theorem 1).
 
-Every bound here is an order statistic of the closed-form pair bounds of eq. (9): when j is among the K nearest and
-i is not, j is no farther than i, so the point has moved by e_ij at least.
+The bounds are order statistics of the closed-form pair bounds of eq. (9): when j is among the K nearest and i is not, j
+is no farther than i, so the point has moved by e_ij at least. The packing bound sharpens them by small quadratic
+programs (:mod:`arml.packing`); what closes the gap to attacks is :mod:`arml.intervals`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from arml.certificate import Certificate
+from arml.certificate import Certificate, Proof
+from arml.packing import Packing
 from arml.pairs import Pairs
 from arml.perturbation import check_norm
 from arml.reference import ReferenceSet, reference_set
@@ -25,27 +27,29 @@ from arml.validation import (
 
 __all__ = ["BOUNDS", "certificates", "certified_radii", "certify_points", "check_bound"]
 
-BOUNDS = ("theorem1", "plurality")
+BOUNDS = ("theorem1", "plurality", "packing")
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 
-def check_bound(bound: str, n_neighbors: int) -> None:
-    """Refuse unknown bounds, and K for which the bound proves nothing.
+def check_bound(bound: str, n_neighbors: int, norm: float = 2) -> None:
+    """Refuse unknown bounds, and K or norms for which the bound proves nothing.
 
     Raises
     ------
     ValueError
-        Unknown bound, or ``theorem1`` with an even K.
+        Unknown bound, ``theorem1`` with an even K, or ``packing`` with another norm than ℓ2.
     """
     if bound not in BOUNDS:
         raise ValueError(f"unknown bound {bound!r}: choose one of {', '.join(BOUNDS)}")
     if bound == "theorem1" and n_neighbors % 2 == 0:
         raise ValueError(
             f"Theorem 1 is proved for odd K only, got n_neighbors = {n_neighbors}: with an even K a tied vote can "
-            f"flip the prediction inside the radius; use bound 'plurality' or an odd K"
+            f"flip the prediction inside the radius; use bound 'plurality' or 'packing', or an odd K"
         )
+    if bound == "packing" and norm != 2:
+        raise ValueError(f"bound 'packing' is for norm 2, got {norm}; use 'plurality'")
 
 
 def certified_radii(
@@ -70,11 +74,13 @@ def certified_radii(
         The metric; None is Euclidean.
     n_neighbors : int, default=11
         K; odd for ``theorem1``.
-    bound : {"theorem1", "plurality"}
+    bound : {"theorem1", "plurality", "packing"}
         ``theorem1``: kth-min over negatives of kth-max over positives of e_ij, k = (K + 1) / 2. Proved for odd K,
         any number of classes, plurality vote and any way of breaking ties.
         ``plurality``: sound for every K under the declared rule (tied votes to the smallest label), never below
         ``theorem1``, and above 0 also where a class wins with fewer than k votes. See :func:`_plurality`.
+        ``packing``: never below ``plurality``, with groups of positives in the place of single ones
+        (:mod:`arml.packing`). ℓ2 only. The fewer neighbours, the more it gains.
     norm : {2, 1, inf}
         How perturbations are measured: e_ij has the dual norm of w_i − w_j below the line.
 
@@ -88,8 +94,9 @@ def certified_radii(
     Raises
     ------
     ValueError
-        Even K with ``theorem1``, K larger than the training set, unknown bound or norm, non-finite features, a label
-        unseen in training, fewer than two classes, wrong dimension, M not symmetric or not PSD.
+        Even K with ``theorem1``, ``packing`` with another norm than 2, K larger than the training set, unknown bound or
+        norm, non-finite features, a label unseen in training, fewer than two classes, wrong dimension, M not symmetric
+        or not PSD.
 
     Notes
     -----
@@ -97,7 +104,8 @@ def certified_radii(
     positives first, and whole rows are evaluated only until the next bound passes the kth smallest whole row.
     Rounding is subtracted: the result never exceeds the value in exact arithmetic. Cost: one product of a batch
     with the training set plus, per point, O(D) for each pair of candidate negative and near positive; norms 1 and inf
-    have no matrix product for these pairs, and floors looser by √D for inf: more pairs, each slower.
+    have no matrix product for these pairs, and floors looser by √D for inf: more pairs, each slower. ``packing``: some
+    dozens of rivals a point besides, (K + 1) / 2 quadratic programs each.
 
     Examples
     --------
@@ -148,7 +156,7 @@ def certify_points(
     """
     points = check_features(X, n_features=reference.n_features)
     n_neighbors = check_n_neighbors(n_neighbors, reference.n_train)
-    check_bound(bound, n_neighbors)
+    check_bound(bound, n_neighbors, norm)
     measure = check_norm(norm, reference.n_features)
     codes = check_labels_known(check_labels(y, points.shape[0]), reference.classes)
     found = []
@@ -157,30 +165,33 @@ def certify_points(
         for x, code, distances in zip(centered, codes[batch], reference.distances(centered), strict=True):
             pairs = Pairs(reference, distances, 0.0, measure)
             used: list[Rows] = []
-            radius = _certify(pairs, x, int(code), n_neighbors, bound, used)
+            radius, proofs = _certify(pairs, x, int(code), n_neighbors, bound, used)
             pool = np.unique(reference.order[np.concatenate(used)]) if used else np.zeros(0, dtype=np.intp)
-            found.append(Certificate(radius, n_neighbors, bound, pool, norm=measure.p))
+            found.append(Certificate(radius, n_neighbors, bound, pool, proofs, norm=measure.p))
     return found
 
 
-def _certify(pairs: Pairs, x: Vector, code: int, n_neighbors: int, bound: str, used: list[Rows]) -> float:
+def _certify(
+    pairs: Pairs, x: Vector, code: int, n_neighbors: int, bound: str, used: list[Rows]
+) -> tuple[float, tuple[Proof, ...]]:
     """One point. The rounding margin covers a reach; a radius beyond it is computed again with a longer one."""
     k = (n_neighbors + 1) // 2
     reference, stretch = pairs.reference, pairs.norm.stretch
     outside = _outside(reference, code)
     if bound == "theorem1" and outside.size < k:
-        return float(np.inf)
+        return float(np.inf), ()
     place = min(k, outside.size) - 1
     kth = outside[np.argpartition(pairs.d[outside], place)[place]]
     reach = stretch * pairs.norm.length(reference.point(kth) - x)
     while True:
         pairs.margin = float(reference.margin(x[None], np.array([reach]))[0])
+        packing = Packing(pairs, reference.class_rows(code)) if bound == "packing" else None
         if bound == "theorem1":
             radius = pairs.order(reference.class_rows(code), outside, k, k, used)
         else:
-            radius = _plurality(pairs, code, outside, n_neighbors, used)
+            radius = _plurality(pairs, code, outside, n_neighbors, used, packing)
         if stretch * radius <= reach or np.isinf(radius):
-            return radius
+            return radius, packing.proofs(radius) if packing and radius > 0.0 else ()
         reach = 2.0 * stretch * radius
 
 
@@ -189,7 +200,9 @@ def _outside(reference: ReferenceSet, code: int) -> Rows:
     return np.concatenate([np.arange(rows.start), np.arange(rows.stop, reference.n_train)])
 
 
-def _plurality(pairs: Pairs, code: int, outside: Rows, n_neighbors: int, used: list[Rows]) -> float:
+def _plurality(
+    pairs: Pairs, code: int, outside: Rows, n_neighbors: int, used: list[Rows], packing: Packing | None
+) -> float:
     """The plurality bound: over every rival class c and every number m of votes with which c could win.
 
     If c wins with m votes, the true class y has at most q = min(m if c < y else m − 1, K − m) of them, and the other
@@ -200,14 +213,21 @@ def _plurality(pairs: Pairs, code: int, outside: Rows, n_neighbors: int, used: l
     * m of them belong to c: mth-min over c of (q+1)th-max over positives;
     * a voter of c has at most K − 1 points nearer: mth-min over c of Kth-max over all points.
 
-    The largest of the three is a bound for this (c, m), the smallest over (c, m) one for the point.
+    The largest of the three is a bound for this (c, m), the smallest over (c, m) one for the point. The first two may
+    be sharpened by packing.
     """
     reference = pairs.reference
     own, everyone = reference.class_rows(code), slice(0, reference.n_train)
+
+    def order(rivals: Rows, row_rank: int, column_rank: int) -> float:
+        if packing is not None:
+            return packing.order(rivals, row_rank, column_rank, used)
+        return pairs.order(own, rivals, row_rank, column_rank, used)
+
     shared: dict[int, float] = {}
     wins = list(_winning_votes(code, reference.classes.size, n_neighbors))
     for q in {q for _, _, q in wins}:
-        shared[q] = pairs.order(own, outside, q + 1, n_neighbors - q, used)
+        shared[q] = order(outside, q + 1, n_neighbors - q)
     best = float(np.inf)
     for rival, votes, q in sorted(wins, key=lambda win: shared[win[2]]):
         if shared[q] >= best:
@@ -216,7 +236,7 @@ def _plurality(pairs: Pairs, code: int, outside: Rows, n_neighbors: int, used: l
         members = np.arange(rows.start, rows.stop)
         if members.size < votes or pairs.order_floor(own, members, q + 1, votes) >= best:
             continue
-        value = max(shared[q], pairs.order(own, members, q + 1, votes, used))
+        value = max(shared[q], order(members, q + 1, votes))
         if value < best:
             best = min(best, max(value, pairs.order(everyone, members, n_neighbors, votes, used)))
     return best

@@ -8,6 +8,7 @@ accepted). With 1/p + 1/q = 1 for the norm ‖·‖_p of the perturbation:
   ‖w_i − w_j‖₂ ≤ σ_max(G) (√d_i + √d_j) of the triangle inequality is tried first, since it costs next to nothing;
 * weak duality: j cannot come before *all* of i₁ … i_m within [−bᵀλ]₊ / ‖Aᵀλ‖_q for any λ ≥ 0, where the rows of A
   are w_i − w_j and b_i = (d_i − d_j) / 2 (Hölder); the faces ±δ_k ≤ b of a box are rows like any other;
+* disjoint groups of which j cannot come before all of any one leave j behind as many points as there are groups;
 * what is farther than the farthest corner of the box is nowhere: then the bound is infinite.
 
 **The upper bound**, of K = 1, is a δ no longer than claimed and in the box, with some training point of another class
@@ -114,7 +115,7 @@ class CertificateChecker:
             k, negatives = (c.n_neighbors + 1) // 2, np.flatnonzero(self.y != label)
             kept = _few(self._ahead(at, pool[self.y[pool] == label], negatives, k)[negatives], k, k)
             return Verdict(kept, "" if kept else f"{k} negatives or more are within the claimed radius {c.radius}")
-        if c.bound == "plurality":
+        if c.bound in ("plurality", "packing"):
             return self._check_plurality(at, pool)
         return Verdict(False, f"no rule proves bound {c.bound!r} with {c.n_neighbors} neighbours")
 
@@ -215,16 +216,26 @@ class CertificateChecker:
             return Verdict(False, "the pool holds no point of the true class")
         kept = self._ahead(at, positives, negatives, 1) > 0
         for proof in at.claim.proofs:
-            weights = np.concatenate([proof.multipliers, proof.face_multipliers])
-            if (self.y[proof.positives] != at.label).any() or not (weights >= 0).all():
-                return Verdict(
-                    False, f"the proof for negative {proof.negative} uses a wrong class or a negative weight"
-                )
-            kept[proof.negative] |= at.proves(np.array(self._dual_bound(at, proof, weights)))
+            flaw = self._proof_flaw(at, proof)
+            if flaw:
+                return Verdict(False, flaw)
+            kept[proof.negative] |= self._proves(at, proof)
         loose = negatives[~kept[negatives]]
         if loose.size:
             return Verdict(False, f"negative {loose[0]} is not kept away up to {at.claim.radius} ({loose.size} such)")
         return Verdict(True, "")
+
+    def _proof_flaw(self, at: _Point, proof: Proof) -> str:
+        """Why a proof proves nothing, "" if it may."""
+        weights = np.concatenate([proof.multipliers, proof.face_multipliers])
+        if (self.y[proof.positives] != at.label).any() or not (weights >= 0).all():
+            return f"the proof for negative {proof.negative} uses a wrong class or a negative weight"
+        return ""
+
+    def _proves(self, at: _Point, proof: Proof) -> bool:
+        """Whether the negative cannot come before all of the proof's positives within the claimed radius."""
+        weights = np.concatenate([proof.multipliers, proof.face_multipliers])
+        return bool(at.proves(np.array(self._dual_bound(at, proof, weights))))
 
     def _dual_bound(self, at: _Point, proof: Proof, weights: Vector) -> float:
         """[−bᵀλ]₊ / ‖Aᵀλ‖_q, rounding subtracted from the numerator and added to the denominator."""
@@ -253,6 +264,18 @@ class CertificateChecker:
         K, r, label = at.claim.n_neighbors, at.claim.radius, at.label
         outside = np.flatnonzero(self.y != label)
         own = self._ahead(at, pool[self.y[pool] == label], outside, K)
+        groups: dict[int, list[Proof]] = {}
+        for proof in at.claim.proofs:
+            flaw = self._proof_flaw(at, proof)
+            if flaw:
+                return Verdict(False, flaw)
+            groups.setdefault(proof.negative, []).append(proof)
+        for negative, proofs in groups.items():
+            named = np.concatenate([proof.positives for proof in proofs])
+            if np.unique(named).size < named.size:
+                return Verdict(False, f"the groups of positives for negative {negative} are not disjoint")
+            # of disjoint groups that j cannot come before, each holds a point that j is not before
+            own[negative] = max(own[negative], sum(self._proves(at, proof) for proof in proofs))
         everyone = self._ahead(at, pool, outside, K)
         for rival in self.classes[self.classes != label]:
             members = np.flatnonzero(self.y == rival)

@@ -20,6 +20,7 @@ from arml.sandwich import Claim, SandwichError, SandwichReport, Violation, check
 from arml.schemas import column
 
 __all__ = [
+    "INTERVAL_ATTACK",
     "Claim",
     "Curve",
     "SandwichError",
@@ -32,6 +33,9 @@ __all__ = [
     "robust_error",
     "wilson_interval",
 ]
+
+INTERVAL_ATTACK = "geometric"
+"""What finds the upper ends of K-NN intervals (kind "exact", K > 1)."""
 
 
 def error_counts(values: ArrayLike, radii: ArrayLike) -> NDArray[np.int64]:
@@ -168,32 +172,39 @@ def groups(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def robust_curves(table: pa.Table) -> list[Curve]:
-    """Return the curve of every group of a results table.
+    """Return the curve of every group of a results table; two of intervals for K > 1.
 
-    A point with status "unsolved" counts as an error at every radius for exact and certified curves, and as
-    not broken for attack curves; no point is dropped.
+    Those (kind "exact", K > 1) give a certified curve, by the algorithm that proved the lower ends, and an attack
+    curve of the upper ends, by the geometric attack. A point with status "unsolved" counts as an error at every radius
+    for exact and certified curves, and as not broken for attack curves; no point is dropped.
     """
     curves = []
     for part in groups(table):
         first = part.slice(0, 1).to_pylist()[0]
-        lower, upper = column(part, "lower"), column(part, "upper")
-        status = column(part, "status").astype(str)
-        unsolved = np.isin(status, ("unsolved", "unattacked"))
-        attacked = first["kind"] == "attacked"
-        values = np.where(np.isnan(upper), np.inf, upper) if attacked else np.where(unsolved, 0.0, lower)
-        is_open = (status == "bounded") & (first["kind"] == "exact")
-        curves.append(
-            Curve(
-                dataset=first["dataset"],
-                method=first["method"],
-                kind=first["kind"],
-                algorithm=first["algorithm"],
-                n_neighbors=first["n_neighbors"],
-                index=column(part, "index").astype(np.int64),
-                values=values,
-                wrong=np.asarray(column(part, "label") != column(part, "prediction")),
-                unsolved=unsolved,
-                gaps=np.subtract(upper, lower, where=is_open, out=np.zeros(len(lower))),
-            )
-        )
+        if first["kind"] == "exact" and first["n_neighbors"] > 1:
+            curves += [_curve(part, "certified", first["algorithm"]), _curve(part, "attacked", INTERVAL_ATTACK)]
+        else:
+            curves.append(_curve(part, first["kind"], first["algorithm"]))
     return curves
+
+
+def _curve(part: pa.Table, kind: str, algorithm: str) -> Curve:
+    """The curve of one group, its rows taken as evidence of this kind."""
+    first = part.slice(0, 1).to_pylist()[0]
+    lower, upper = column(part, "lower"), column(part, "upper")
+    status = column(part, "status").astype(str)
+    unsolved = np.isin(status, ("unsolved", "unattacked"))
+    values = np.where(np.isnan(upper), np.inf, upper) if kind == "attacked" else np.where(unsolved, 0.0, lower)
+    is_open = (status == "bounded") & (kind == "exact")
+    return Curve(
+        dataset=first["dataset"],
+        method=first["method"],
+        kind=kind,
+        algorithm=algorithm,
+        n_neighbors=first["n_neighbors"],
+        index=column(part, "index").astype(np.int64),
+        values=values,
+        wrong=np.asarray(column(part, "label") != column(part, "prediction")),
+        unsolved=unsolved,
+        gaps=np.subtract(upper, lower, where=is_open, out=np.zeros(len(lower))),
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arml.curves import Curve
+from arml.curves import Curve, robust_error
 from arml.files import write_bytes
-from arml.study import Study, algorithm_label, count_range, method_label
+from arml.known import known_of_methods
+from arml.study import Study, algorithms_in_words, count_range, method_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches: one and two columns of a paper
 _GRID = 150
+_DASHES: Any = (0, (3, 2))
+_BAND = 0.4
+_DARK, _GREY = "#333333", "#8A8A8A"
+_LOOSE: dict[str, Any] = {"color": "#E4E4E4", "lw": 0}
 _STYLES = {
     "euclidean": ("#000000", "o"),
     "nca": ("#E69F00", "s"),
@@ -155,41 +160,46 @@ def exact_figure(study: Study, curves: Sequence[Curve]) -> tuple[Figure, str]:
     points = count_range(curve.n_points for curve in curves)
     axes.set_title(f"{dataset}: exact, 1-NN, {points} test points", loc="left")
     figure.legend(handles=_method_keys(study, curves), loc="outside lower center", ncols=3, frameon=False)
-    return figure, f"{dataset}, exact robust error of 1-NN. {_in_words(study, curves)}"
+    middle = study.middle_radius(dataset)
+    errors = {curve.method: float(curve.errors([middle])[0]) for curve in curves}
+    return figure, f"{dataset}, exact robust error of 1-NN. {_in_words(middle, errors)}"
 
 
 def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, str]:
     """Certified and empirical robust error of K-NN, a panel a method; returns (figure, alt text).
 
-    Both curves of a panel are over the attacked points, so that the true error lies in the band; without an
-    attack the certified curve stands alone, over all points.
+    The strongest bounds known of each point make the band, so that the true error lies in it; without an attack the
+    certified curve stands alone. Where not only the paper's algorithms were used, the band that those leave over the
+    same points is shaded behind.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    pairs = _pairs(study, dataset, n_neighbors)
+    pairs = known_of_methods(study, dataset, n_neighbors)
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
-    size = (PAGE_WIDTH * max(columns, 2) / 3, 0.75 + 1.75 * rows)
+    wide = columns == 3
+    size = (PAGE_WIDTH * max(columns, 2) / 3, (0.9 if wide else 1.2) + 1.75 * rows)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     radii = study.radii[dataset]
     grid = np.linspace(0.0, max(radii), _GRID)
-    reference = next((pair for pair in pairs if pair[0].method == "euclidean"), None)
-    for axes, (certified, attacked) in zip(panels, pairs):
-        colour, _ = style(certified.method, study.methods)
-        if reference and certified.method != "euclidean":
-            axes.plot(grid, reference[0].errors(grid), color="#8A8A8A", lw=0.8)
-            if reference[1]:
-                axes.plot(grid, reference[1].errors(grid), color="#8A8A8A", lw=0.8, ls=(0, (3, 2)))
-        upper = certified.errors(grid)
-        axes.plot(grid, upper, color=colour, lw=1.4)
-        if attacked:
-            lower = attacked.errors(grid)
-            axes.plot(grid, lower, color=colour, lw=1.4, ls=(0, (3, 2)))
-            axes.fill_between(grid, lower, upper, color=colour, alpha=0.22, lw=0)
-        axes.set_title(method_label(certified.method), loc="left", fontweight="bold")
+    plain = next((known for known, _ in pairs if known.method == "euclidean"), None)
+    for axes, (known, loose) in zip(panels, pairs):
+        colour, _ = style(known.method, study.methods)
+        if loose:
+            axes.fill_between(grid, robust_error(loose.upper, grid), robust_error(loose.lower, grid), **_LOOSE)
+        if plain and known is not plain:
+            axes.plot(grid, robust_error(plain.lower, grid), color=_GREY, lw=0.8)
+            if plain.attacks:
+                axes.plot(grid, robust_error(plain.upper, grid), color=_GREY, lw=0.8, ls=_DASHES)
+        certified, broken = robust_error(known.lower, grid), robust_error(known.upper, grid)
+        axes.plot(grid, certified, color=colour, lw=1.4)
+        if known.attacks:
+            axes.plot(grid, broken, color=colour, lw=1.4, ls=_DASHES)
+            axes.fill_between(grid, broken, certified, color=colour, alpha=_BAND, lw=0)
+        axes.set_title(method_label(known.method), loc="left", fontweight="bold")
         _finish(axes, radii)
     for place, axes in enumerate(panels):
         axes.set_visible(place < len(pairs))
@@ -198,41 +208,26 @@ def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, s
         if place + columns >= len(pairs):
             axes.set_xlabel("perturbation radius (ℓ₂)")
             axes.tick_params(labelbottom=True)
-    keys: list[Any] = [Line2D([], [], color="#333333", lw=1.4, label=f"certified ({_names(p[0] for p in pairs)})")]
-    attacks = [pair[1] for pair in pairs if pair[1]]
-    points = count_range(pair[0].n_points for pair in pairs)
-    if attacks:
-        keys.append(Line2D([], [], color="#333333", lw=1.4, ls=(0, (3, 2)), label=f"attacked ({_names(attacks)})"))
-        keys.append(Patch(color="#333333", alpha=0.22, lw=0, label="true error lies here"))
-    if reference and len(pairs) > 1:
-        keys.append(Line2D([], [], color="#8A8A8A", lw=0.8, label="Euclidean"))
+    first = pairs[0][0]
+    certificates, attacks = algorithms_in_words(first.certificates), algorithms_in_words(first.attacks)
+    keys: list[Any] = [Line2D([], [], color=_DARK, lw=1.4, label=f"certified ({certificates})")]
+    if first.attacks:
+        keys.append(Line2D([], [], color=_DARK, lw=1.4, ls=_DASHES, label=f"attacked ({attacks})"))
+        keys.append(Patch(color=_DARK, alpha=_BAND, lw=0, label="true error lies here"))
+    theirs = next((loose for _, loose in pairs if loose), None)
+    if theirs:
+        names = algorithms_in_words((*theirs.certificates, *theirs.attacks))
+        keys.append(Patch(label=f"as {names} leave it", **_LOOSE))
+    if plain and len(pairs) > 1:
+        keys.append(Line2D([], [], color=_GREY, lw=0.8, label="Euclidean"))
+    points = count_range(known.n_points for known, _ in pairs)
     figure.suptitle(f"{dataset}: {n_neighbors}-NN, {points} test points", fontsize=8, x=0.01, ha="left")
-    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys) if columns == 3 else 2, frameon=False)
-    kind = "band between attack and certificate" if attacks else "certified robust error"
-    words = _in_words(study, [pair[0] for pair in pairs])
-    return figure, f"{dataset}, {n_neighbors}-NN, {kind}, a panel a method. Certified: {words}"
-
-
-def _pairs(study: Study, dataset: str, n_neighbors: int) -> list[tuple[Curve, Curve | None]]:
-    """Return (certified, attacked or None) of each method, the strongest bounds known, on shared points."""
-    pairs: list[tuple[Curve, Curve | None]] = []
-    for method in study.methods:
-        certified = [c for c in study.select(dataset, "certified", n_neighbors) if c.method == method]
-        attacked = [c for c in study.select(dataset, "attacked", n_neighbors) if c.method == method]
-        if not certified:
-            continue
-        middle = study.middle_radius(dataset)
-        best = min(certified, key=lambda c: float(c.errors([middle])[0]))
-        if not attacked:
-            pairs.append((best, None))
-            continue
-        attack = max(attacked, key=lambda c: float(c.errors([middle])[0]))
-        shared = np.intersect1d(best.index, attack.index)
-        if len(shared):
-            pairs.append((best.restricted(shared), attack.restricted(shared)))
-        else:
-            pairs.append((best, None))
-    return pairs
+    figure.legend(handles=keys, loc="outside lower left", ncols=2 if wide else 1, frameon=False)
+    kind = "band between attack and certificate" if first.attacks else "certified robust error"
+    middle = study.middle_radius(dataset)
+    errors = {known.method: float(robust_error(known.lower, [middle])[0]) for known, _ in pairs}
+    words = f"{dataset}, {n_neighbors}-NN, {kind}, a panel a method. Certified: {_in_words(middle, errors)}"
+    return figure, words
 
 
 def _finish(axes: Axes, radii: Sequence[float]) -> None:
@@ -255,12 +250,7 @@ def _method_keys(study: Study, curves: Sequence[Curve]) -> list[Any]:
     return keys
 
 
-def _names(curves: Iterable[Curve]) -> str:
-    return ", ".join(dict.fromkeys(algorithm_label(curve.algorithm) for curve in curves))
-
-
-def _in_words(study: Study, curves: Sequence[Curve]) -> str:
-    """The curves at the middle radius, best first: what a reader who cannot see the figure needs most."""
-    middle = study.middle_radius(curves[0].dataset)
-    at = sorted((float(curve.errors([middle])[0]), method_label(curve.method)) for curve in curves)
-    return f"At radius {middle:g}: " + ", ".join(f"{name} {error:.3f}" for error, name in at) + "."
+def _in_words(radius: float, errors: Mapping[str, float]) -> str:
+    """Errors by method, best first: what a reader who cannot see the figure needs most."""
+    at = sorted((error, method_label(method)) for method, error in errors.items())
+    return f"At radius {radius:g}: " + ", ".join(f"{name} {error:.3f}" for error, name in at) + "."

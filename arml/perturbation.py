@@ -100,12 +100,14 @@ class Box:
 
     Attributes
     ----------
+    bounds : pair of floats
+        As given.
     low, high : ndarrays of shape (D,)
         low ≤ δ ≤ high, with low ≤ 0 ≤ high; each off by one rounding at most.
     """
 
     def __init__(self, x: Vector, bounds: tuple[float, float]) -> None:
-        self._x = x
+        self._x, self.bounds = x, bounds
         self._floor, self._ceiling = np.minimum(bounds[0], x), np.maximum(bounds[1], x)
         self.low: Vector = self._floor - x
         self.high: Vector = self._ceiling - x

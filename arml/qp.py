@@ -70,6 +70,22 @@ class MinNormPoint:
         self._basis = np.empty((_ROOM, dimension))  # orthonormal rows q with active normals = factorᵀ q
         self._factor = np.empty((_ROOM, _ROOM))
 
+    @classmethod
+    def at(cls, dual: Dual, dimension: int) -> MinNormPoint:
+        """The solver as it was when ``dual`` was its own (up to rounding): to go on from there. O(D q²)."""
+        solver = cls(dimension)
+        size = dual.keys.size
+        while solver._offsets.size < size:
+            solver._grow()
+        solver.active = dual.keys.tolist()
+        solver._multipliers[:size], solver._offsets[:size] = dual.multipliers, dual.offsets
+        solver._normals[:size] = dual.normals
+        if size:
+            basis, factor = np.linalg.qr(dual.normals.T)
+            solver._basis[:size], solver._factor[:size, :size] = basis.T, factor
+            solver.point = -(dual.multipliers @ dual.normals)
+        return solver
+
     @property
     def multipliers(self) -> NDArray[np.float64]:
         """λ of the active half-spaces, a view."""
@@ -163,14 +179,18 @@ class MinNormPoint:
     ) -> None:
         size = len(self.active)
         if size == self._offsets.size:
-            for name in ("_multipliers", "_offsets", "_normals", "_basis"):
-                old = getattr(self, name)
-                setattr(self, name, np.concatenate([old, np.empty_like(old)]))
-            self._factor = np.pad(self._factor, (0, size))
+            self._grow()
         self._multipliers[size], self._offsets[size] = multiplier, offset
         self._normals[size], self._basis[size] = normal, unit
         self._factor[:size, size], self._factor[size, size] = coordinates, normal @ unit
         self.active.append(key)
+
+    def _grow(self) -> None:
+        """Twice the room."""
+        for name in ("_multipliers", "_offsets", "_normals", "_basis"):
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate([old, np.empty_like(old)]))
+        self._factor = np.pad(self._factor, (0, self._factor.shape[0]))
 
     def _remove(self, position: int) -> None:
         del self.active[position]

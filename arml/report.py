@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from arml import paper
+from arml.decided import decided_csv
 from arml.figures import Drawn, draw_figures
 from arml.files import write_json, write_text
+from arml.known import known_of_methods
+from arml.markup import markdown_table
 from arml.runtimes import runtime_csv, runtime_markdown
 from arml.study import Study
 from arml.tables import (
     errors_csv,
-    markdown_table,
     overview_markdown,
     table1_curves,
     table1_markdown,
@@ -62,6 +64,7 @@ def write_report(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
         "tables/table1.csv": errors_csv(study, table1_curves(study)),
         "tables/table2.md": table2_markdown(study),
         "tables/table2.csv": errors_csv(study, table2_curves(study)),
+        "tables/decided.csv": decided_csv(study),
         "tables/errors.csv": errors_csv(study, study.curves),
         "tables/runtime.md": runtime_markdown(study),
         "tables/runtime.csv": runtime_csv(study),
@@ -81,8 +84,8 @@ def headline_metrics(study: Study) -> dict[str, Any]:
     """Return the numbers for ``dvc metrics``: data set → method → error at the middle radius, by evidence.
 
     Keys are ``clean_<K>nn`` and ``<kind>_<K>nn`` (``<kind>_<K>nn_<algorithm>`` for algorithms the paper does not
-    use) and ``unsolved``; beside the methods ``radius`` says which radius that is. ``sandwich`` and
-    ``certificates`` count.
+    use), ``unknown_<K>nn`` where bounds were tightened, and ``unsolved``; beside the methods ``radius`` says which
+    radius that is. ``sandwich`` and ``certificates`` count.
     """
     found: dict[str, Any] = {}
     for dataset in study.dataset_names:
@@ -97,6 +100,9 @@ def headline_metrics(study: Study) -> dict[str, Any]:
             if curve.kind != "attacked":
                 numbers[f"clean_{curve.n_neighbors}nn"] = round(curve.clean_error, 6)
             numbers["unsolved"] += curve.n_unsolved
+        for known, theirs in known_of_methods(study, dataset, study.n_neighbors):
+            if theirs is not None:
+                entry[known.method][f"unknown_{study.n_neighbors}nn"] = round(float(known.shares([middle])[0, 2]), 6)
         found[dataset] = entry
     found["sandwich"] = {
         "comparisons": study.sandwich.n_comparisons,
@@ -138,7 +144,8 @@ def index_markdown(study: Study, figures: Sequence[Drawn], figure_folder: str = 
     if study.timings is not None and study.timings.num_rows:
         lines += [_demoted(runtime_markdown(study))]
     lines += ["## Provenance", "", *_provenance_lines(study)]
-    files = "[Table 1](tables/table1.csv), [Table 2](tables/table2.csv), [every curve](tables/errors.csv), "
+    files = "[Table 1](tables/table1.csv), [Table 2](tables/table2.csv), [decided](tables/decided.csv), "
+    files += "[every curve](tables/errors.csv), "
     lines += ["", f"As CSV: {files}[runtimes](tables/runtime.csv). As JSON: [metrics](metrics.json)."]
     return "\n".join(lines).rstrip() + "\n"
 

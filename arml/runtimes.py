@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from arml import paper
+from arml.markup import csv_text, markdown_table
 from arml.schemas import method_rank
 from arml.study import Study, method_label, stage_rank
-from arml.tables import csv_text, markdown_table
 
 _RUNTIME_COLUMNS = (
     "dataset", "stage", "method", "n_neighbors", "seconds", "cpu_seconds", "n_points", "points_per_second",

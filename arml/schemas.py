@@ -18,7 +18,7 @@ from arml.errors import DataError
 KINDS = ("exact", "certified", "attacked")
 STATUSES = ("exact", "bounded", "unsolved", "misclassified", "unattacked")
 METHOD_ORDER = ("euclidean", "nca", "lmnn", "itml", "lfda", "arml")
-STAGE_ORDER = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "report")
+STAGE_ORDER = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten", "report")
 
 
 def _schema(fields: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:

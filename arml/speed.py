@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from arml.figures import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, style
 from arml.files import write_text
+from arml.markup import csv_text, markdown_table
 from arml.paper import RUNTIMES, RUNTIMES_GPU
 from arml.results import table_provenance
 from arml.study import method_label
-from arml.tables import csv_text, markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,7 +23,12 @@ ALGORITHM_LABELS = {
     "qp": "exact by quadratic programs",
     "theorem1": "Theorem 1",
     "plurality": "plurality bound",
+    "packing": "packing bound",
+    "branching": "branch and bound",
     "boundary": "Boundary Attack",
+    "hopskipjump": "HopSkipJump",
+    "pointwise": "Pointwise attack",
+    "geometric": "geometric attack",
 }
 
 
@@ -35,6 +40,11 @@ def method_label(method: str) -> str:
 def algorithm_label(algorithm: str) -> str:
     """How an algorithm is written in tables, figures and the verdict."""
     return ALGORITHM_LABELS.get(algorithm, algorithm)
+
+
+def algorithms_in_words(names: Iterable[str]) -> str:
+    """Several algorithms, as text names them."""
+    return " and ".join(map(algorithm_label, names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +188,14 @@ def build_study(
         params=params or {},
         timings=None if timings is None else conform(timings, "timings", "cannot report"),
         checked=sum(verdicts.num_rows for verdicts in checks),
-        certificates=int((column(table, "kind") != "attacked").sum()),
+        certificates=_proved_rows(table),
     )
+
+
+def _proved_rows(table: pa.Table) -> int:
+    """How many rows come with a stored certificate: all but attacks and what branch and bound found (K > 1)."""
+    kind, k = column(table, "kind"), column(table, "n_neighbors")
+    return int(((kind == "certified") | ((kind == "exact") & (k == 1))).sum())
 
 
 def _refuse_rejected(checks: Sequence[pa.Table]) -> None:

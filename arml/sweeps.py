@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from arml.curves import robust_curves
 from arml.figures import PAGE_WIDTH, house_style, save_figure, style
 from arml.files import write_text
+from arml.markup import csv_text, markdown_table
 from arml.paper import dataset_rank, paper_value
 from arml.study import method_label, middle_radius
-from arml.tables import csv_text, markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

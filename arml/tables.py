@@ -6,9 +6,7 @@ are not of the same thing, a mark at the paper's value says so: † for another 
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -16,6 +14,8 @@ import numpy as np
 
 from arml import paper
 from arml.curves import Curve, wilson_interval
+from arml.decided import decided_lines, decided_overview
+from arml.markup import csv_text, markdown_table
 from arml.paper import paper_value
 from arml.schemas import method_rank
 from arml.study import Study, algorithm_label, count_range, method_label
@@ -115,8 +115,11 @@ def errors_csv(study: Study, curves: Sequence[Curve]) -> str:
     return csv_text(names, (astuple(cell) for cell in cells(study, curves)))
 
 
-def errors_markdown(study: Study, curves: Sequence[Curve], title: str) -> str:
-    """Return these curves as Markdown: a section a data set, a small table a kind, notes below."""
+def errors_markdown(study: Study, curves: Sequence[Curve], title: str, decided: int = 0) -> str:
+    """Return these curves as Markdown: a section a data set, a small table a kind, notes below.
+
+    ``decided``: the K whose certificates and attacks are set against each other in a table more; 0 for none.
+    """
     lines = [f"# {title}", "", _legend(cells(study, curves))]
     for dataset in study.dataset_names:
         chosen = [curve for curve in curves if curve.dataset == dataset]
@@ -125,6 +128,8 @@ def errors_markdown(study: Study, curves: Sequence[Curve], title: str) -> str:
         lines += ["", f"## {dataset}"]
         for block in _blocks(chosen):
             lines += ["", *_block_lines(study, block)]
+        if decided:
+            lines += ["", *decided_lines(study, dataset, decided)]
         notes = study.fit_notes(dataset)
         if notes:
             lines += ["", "Fits:", "", *(f"- {note}" for note in notes)]
@@ -139,7 +144,7 @@ def table1_markdown(study: Study) -> str:
 def table2_markdown(study: Study) -> str:
     """Table 2 in Markdown."""
     title = f"Table 2: certified and empirical robust errors of Mahalanobis {study.n_neighbors}-NN"
-    return errors_markdown(study, table2_curves(study), title)
+    return errors_markdown(study, table2_curves(study), title, decided=study.n_neighbors)
 
 
 def _legend(listed: Sequence[Cell]) -> str:
@@ -235,15 +240,21 @@ def _blocks(curves: Sequence[Curve]) -> list[list[Curve]]:
 
 
 def overview_markdown(study: Study) -> str:
-    """Return a table for every kind and algorithm: methods down, data sets across, at each one's middle radius."""
+    """Return a table for every kind, by the paper's algorithm or else each other, at each data set's middle radius.
+
+    Methods down, data sets across; then what certificates and attacks together decide.
+    """
     lines = []
     for kind, n_neighbors in (("exact", 1), ("certified", study.n_neighbors), ("attacked", study.n_neighbors)):
         found = algorithms(study, kind, n_neighbors)
+        if paper.ALGORITHMS[kind] in found:
+            found = [paper.ALGORITHMS[kind]]
         for algorithm in found:
             named = "" if found == [paper.ALGORITHMS[kind]] else f", {algorithm_label(algorithm)}"
             title = f"{KIND_TITLES[kind]}, {n_neighbors}-NN{named}"
             curves = [c for name in study.dataset_names for c in study.select(name, kind, n_neighbors, algorithm)]
             lines += _overview_lines(study, title, curves)
+    lines += decided_overview(study)
     return "\n".join(lines)
 
 
@@ -268,31 +279,3 @@ def _overview_lines(study: Study, title: str, curves: Sequence[Curve]) -> list[s
     if _OTHER_ALGORITHM in marks:
         caption += f"; {_OTHER_ALGORITHM}: the paper's is by {_other_algorithms(listed)}"
     return [f"{caption}:", "", *markdown_table(header, body), ""]
-
-
-def markdown_table(header: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table: first column left, the others right, columns padded."""
-    rows = [list(header), *map(list, body)]
-    widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(header))]
-    text = [
-        [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))] for row in rows
-    ]
-    rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
-    return ["| " + " | ".join(row) + " |" for row in [text[0], rule, *text[1:]]]
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV; floats at six decimals, None as nothing."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_csv_value(value) for value in row] for row in rows)
-    return stream.getvalue()
-
-
-def _csv_value(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return round(value, 6)
-    return "" if value is None else value

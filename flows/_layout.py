@@ -13,7 +13,12 @@ REPORTS = ROOT / "reports"
 STUDIES = ROOT / "flows" / "studies"
 WORKSPACES = ROOT / ".studies"
 
-RESULT_FILES = {"verify": "exact.parquet", "certify": "certified.parquet", "attack": "attacked.parquet"}
+RESULT_FILES = {
+    "verify": "exact.parquet",
+    "certify": "certified.parquet",
+    "attack": "attacked.parquet",
+    "tighten": "tightened.parquet",
+}
 PROOFS = {"verify": "exact", "certify": "certified"}
 
 

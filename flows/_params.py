@@ -18,13 +18,14 @@ import yaml
 
 from flows import _layout
 
-SECTIONS = {"seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "runtime", "run"}
+SECTIONS = {"seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "tighten", "runtime", "run"}
 VERIFY = {"sample", "time_limit"}
 CERTIFY = {"sample", "n_neighbors", "bound"}
-ATTACK = {"sample", "n_neighbors", "algorithm", "steps", "bounds"}
+ATTACK = {"sample", "n_neighbors", "algorithm", "steps", "batch_size", "bounds"}
+TIGHTEN = {"sample", "n_neighbors", "programs", "nodes", "time_limit"}
 CHECK = {"sample"}
-BOUNDS = ("theorem1", "plurality")
-ATTACKS = ("boundary",)
+BOUNDS = ("theorem1", "plurality", "packing")
+ATTACKS = {"boundary": ("steps", "batch_size"), "hopskipjump": ("steps",), "pointwise": ()}  # what each takes
 RUN = {"runner", "workers", "shard_size", "devices", "threads_per_task"}
 RUNTIME = {"trials", "threads", "fits"}
 CHECKED = "ARML_PARAMS_CHECKED"  # in the environment of a run: digest of the params it has checked
@@ -84,20 +85,25 @@ def check(params: Any) -> dict[str, Any]:
     if even and certify["bound"] == "theorem1":
         raise ParamsError(
             f"certify.n_neighbors has the even {even[0]}, for which Theorem 1 is unsound: "
-            "take an odd number or certify.bound: plurality"
+            "take an odd number or certify.bound: plurality or packing"
         )
     _keys("check", params["check"], CHECK, required=CHECK)
     _sample("check.sample", params["check"]["sample"])
     _keys("attack", attack, ATTACK, required=ATTACK)
-    _one_of("attack.algorithm", attack["algorithm"], ATTACKS)
+    _one_of("attack.algorithm", attack["algorithm"], tuple(ATTACKS))
     _neighbors("attack.n_neighbors", attack["n_neighbors"])
     samples, count = attack["sample"], len(attack["n_neighbors"])
     if isinstance(samples, list) and len(samples) != count:
         raise ParamsError(f"attack.sample must be one number or {count}, one for each of n_neighbors; got {samples!r}")
     for sample in samples if isinstance(samples, list) else [samples]:
         _sample("attack.sample", sample)
-    _integer("attack.steps", attack["steps"], 1)
+    for name in ("steps", "batch_size"):
+        if attack[name] is not None:
+            if name not in ATTACKS[attack["algorithm"]]:
+                raise ParamsError(f"attack.{name} must be null: {attack['algorithm']} has none; got {attack[name]!r}")
+            _integer(f"attack.{name}", attack[name], 1, "or null")
     _check_bounds(attack["bounds"])
+    _check_tighten(params["tighten"])
     _check_runtime(params["runtime"], params["datasets"], params["seed"])
     _check_run(params["run"])
     return dict(params)
@@ -134,6 +140,17 @@ def _check_datasets(datasets: Any) -> None:
             spec_from_entry(name, dict(entry or {}))
         except ValueError as error:
             raise ParamsError(f"datasets.{name}: {error}") from error
+
+
+def _check_tighten(tighten: Any) -> None:
+    _keys("tighten", tighten, TIGHTEN, required=TIGHTEN)
+    _sample("tighten.sample", tighten["sample"])
+    _neighbors("tighten.n_neighbors", tighten["n_neighbors"])
+    if 1 in tighten["n_neighbors"]:
+        raise ParamsError("tighten.n_neighbors has 1, whose radii are exact already (verify): take larger numbers")
+    _integer("tighten.programs", tighten["programs"], 1)
+    _integer("tighten.nodes", tighten["nodes"], 0)
+    _time_limit("tighten.time_limit", tighten["time_limit"])
 
 
 def _check_runtime(runtime: Any, datasets: Mapping[str, Any], seed: int) -> None:

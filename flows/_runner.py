@@ -90,7 +90,7 @@ def runner_kind(run: Mapping[str, Any], stage: str, dataset: str) -> str:
     training set is so large that they had better share one copy."""
     if run["runner"] != "auto":
         return str(run["runner"])
-    alone = stage in ("train", "attack") or (stage in ("verify", "certify") and not is_large(dataset))
+    alone = stage in ("train", "attack", "tighten") or (stage in ("verify", "certify") and not is_large(dataset))
     return "processes" if alone and worker_count(run) > 1 else "threads"
 
 

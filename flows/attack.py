@@ -11,28 +11,31 @@ from flows import _layout, _params
 from flows._rows import compute_shard, join, shards
 from flows._runner import Job, Record, collect_timings, execute, run_parts
 
+OPTIONS = ("steps", "batch_size")  # null: as the attack has it, or not one of its own
+
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
-    from arml import MahalanobisMetric
-    from arml.attacks import boundary_attack
+    from arml import MahalanobisMetric, attacks
     from arml.neighbors import MahalanobisKNN
     from arml.results import attacked_table, read_metric, read_split
 
     X_train, y_train = read_split(_layout.train_split(job["dataset"]))
     metric = MahalanobisMetric(read_metric(_layout.metric(job["dataset"], job["method"]))[0])
     k, options = job["n_neighbors"], job["params"]
+    run = getattr(attacks, f"{options['algorithm']}_attack")
+    given = {name: options[name] for name in OPTIONS if options[name] is not None}
     bounds = options["bounds"]
-    found = boundary_attack(
+    found = run(
         X_train,
         y_train,
         X,
         y,
         metric,
         n_neighbors=k,
-        steps=options["steps"],
         seeds=options["seed"],
         indices=rows,
         bounds=None if bounds is None else tuple(bounds),
+        **given,
     )
     return attacked_table(
         dataset=job["dataset"],
@@ -56,7 +59,7 @@ def attack_points(job: Job) -> Record:
 def flow_(dataset: str) -> None:
     params = _params.current()
     section = params["attack"]
-    options = {name: section[name] for name in ("algorithm", "steps", "bounds")}
+    options = {name: section[name] for name in ("algorithm", "bounds", *OPTIONS)}
     parts = shards(dataset, "attack", params, section["n_neighbors"], options)
     join(dataset, "attack", run_parts(attack_points, dataset, "attack", parts, params), params)
     collect_timings(dataset, "attack", parts)

@@ -9,7 +9,7 @@ from prefect import flow, task
 
 from flows import _layout, _params
 
-MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack")
+MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
 
 
 @task

@@ -1,6 +1,6 @@
 """The Boundary Attack (Brendel, Rauber and Bethge 2018) on Mahalanobis K-NN: foolbox's, one result a point.
 
-The only module that imports foolbox. foolbox's loop is run as it is, with its defaults, in float64; what is put
+foolbox's loop is run as it is, with its defaults, in float64; what is put
 in from outside is the classifier, the starting points and the proposals. foolbox draws one Gaussian for the whole
 batch from global state; here every row has its own generator and its own bounds, and stops by itself once it has
 converged. So a point's result is the same, bit for bit, in any batch.
@@ -12,21 +12,14 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from arml.attacks.forward import Floats, Forward, PrunedForward
+from arml.attacks.decision import Queries, attack_from_starts
+from arml.attacks.forward import Floats, Forward
+from arml.attacks.model import decision_model
+from arml.attacks.options import check_count
 from arml.attacks.proposals import CONVERGED_BELOW, Proposals
-from arml.attacks.result import AttackResult, distance, verified
-from arml.attacks.starts import StartSearch
-from arml.mahalanobis import as_metric
-from arml.neighbors import MahalanobisKNN
-from arml.validation import (
-    check_features,
-    check_labels,
-    check_labels_known,
-    check_n_neighbors,
-    check_training_set,
-)
+from arml.attacks.result import AttackResult
 
 __all__ = ["boundary_attack"]
 
@@ -94,105 +87,36 @@ def boundary_attack(
     Cost a step and point: about O((2K + 26 + D) r) (see :class:`arml.attacks.forward.PrunedForward`), twice in
     every tenth step. Global random state is neither read nor changed.
     """
-    train, train_labels = check_training_set(X_train, y_train)
-    points = check_features(X, n_features=train.shape[1])
-    labels = check_labels(y, len(points))
-    check_n_neighbors(n_neighbors, len(train))
-    _check_options(steps, batch_size, init)
-    low, high = _check_bounds(bounds)
-    generators = _generators(seeds, indices, len(points))
-    metric = as_metric(M, train.shape[1])
-    classifier = MahalanobisKNN(n_neighbors, metric).fit(train, train_labels)
-    targets = check_labels_known(labels, classifier.classes_)
-    search = StartSearch(classifier, train, np.searchsorted(classifier.classes_, train_labels))
-
-    norm = np.full(len(points), np.inf)
-    adversarial = np.full(points.shape, np.nan)
-    status = np.full(len(points), "unsolved", dtype="<U13")
-    wrong = classifier.predict(points) != classifier.classes_[targets]
-    norm[wrong], adversarial[wrong], status[wrong] = 0.0, points[wrong], "misclassified"
-    remaining = np.flatnonzero(~wrong)
-    for begin in range(0, remaining.size, batch_size):
-        rows = remaining[begin : begin + batch_size]
-        box = np.minimum(low, points[rows]), np.maximum(high, points[rows])
-        draws = [generators[row] for row in rows]
-        starts, found = search(points[rows], targets[rows], box, draws, noise=init == "noise")
-        if not found.any():
-            continue
-        rows, starts = rows[found], starts[found]
-        proposals = Proposals(box[0][found], box[1][found], [generators[row] for row in rows])
-        decide = PrunedForward(classifier, targets[rows])
-        ends = _run_foolbox(points[rows], starts, proposals, decide, steps)
-        for row, start, end in zip(rows, starts, ends):
-            checked = verified(classifier, classifier.classes_[targets[row]], end, start)
-            if checked is not None:
-                norm[row], adversarial[row] = distance(points[row], checked), checked
-                status[row] = "bounded"
-    outside = np.any((points < low) | (points > high), axis=1)
-    return AttackResult(norm, adversarial, status, np.asarray(outside))
-
-
-def _check_options(steps: int, batch_size: int, init: str) -> None:
-    for name, value, least in (("steps", steps, 0), ("batch_size", batch_size, 1)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    check_count("steps", steps, 0)
     if init not in ("noise", "nearest"):
         raise ValueError(f"init must be one of ('noise', 'nearest'), got {init!r}")
 
+    def run(queries: Queries) -> Floats:
+        proposals = Proposals(queries.low, queries.high, queries.generators)
+        return _run_foolbox(queries.points, queries.starts, proposals, queries.forward(), steps)
 
-def _check_bounds(bounds: tuple[float, float] | None) -> tuple[float, float]:
-    if bounds is None:
-        return -np.inf, np.inf
-    try:
-        low, high = (float(value) for value in bounds)
-    except (TypeError, ValueError) as err:
-        raise ValueError(f"bounds must be a pair (lower, upper) or None, got {bounds!r}") from err
-    if not low < high:
-        raise ValueError(f"bounds must be a pair with lower < upper, got {bounds!r}")
-    return low, high
-
-
-def _generators(seeds: int | ArrayLike, indices: ArrayLike | None, n: int) -> list[np.random.Generator]:
-    """One generator a point, from its own seed or from (the run's seed, the point's index)."""
-
-    def whole(values: ArrayLike, name: str) -> NDArray[Any]:
-        array = np.asarray(values)
-        if array.shape != (n,) or array.dtype.kind not in "iu" or (array < 0).any():
-            raise ValueError(f"{name} must be {n} whole numbers of at least 0, one a point, got {values!r}")
-        return array
-
-    keys = whole(np.arange(n) if indices is None else indices, "indices")
-    if np.ndim(seeds) == 0:
-        if isinstance(seeds, bool) or not isinstance(seeds, (int, np.integer)) or seeds < 0:
-            raise ValueError(f"seeds must be a whole number of at least 0 or one a point, got {seeds!r}")
-        return [np.random.default_rng([int(seeds), int(key)]) for key in keys]
-    return [np.random.default_rng(int(seed)) for seed in whole(seeds, "seeds")]
+    return attack_from_starts(
+        X_train,
+        y_train,
+        X,
+        y,
+        M,
+        n_neighbors,
+        run,
+        seeds=seeds,
+        indices=indices,
+        bounds=bounds,
+        batch_size=batch_size,
+        noise=init == "noise",
+    )
 
 
 def _run_foolbox(X: Floats, starts: Floats, proposals: Proposals, forward: Forward, steps: int) -> Floats:
     """Run foolbox's own loop from misclassified ``starts``; returns its best points, shape (n, D)."""
     from eagerpy.astensor import astensor
     from foolbox.attacks import boundary_attack as module
-    from foolbox.criteria import Criterion
-    from foolbox.models.base import Model
-    from foolbox.types import Bounds
 
-    class Decision(Model):
-        """Outputs the decision itself: is row i misclassified? A converged row is left where it is."""
-
-        @property
-        def bounds(self) -> Bounds:
-            return Bounds(-np.inf, np.inf)  # the proposals keep each row in its own box
-
-        def __call__(self, inputs: Any) -> Any:
-            return astensor(forward(inputs.raw, proposals.active))
-
-    class Decided(Criterion):
-        def __repr__(self) -> str:
-            return "Decided()"
-
-        def __call__(self, perturbed: Any, outputs: Any) -> Any:
-            return outputs
+    model, criterion = decision_model(lambda Z: forward(Z, proposals.active))  # a converged row is left where it is
 
     def draw_proposals(bounds: Any, *state: Any) -> tuple[Any, Any]:
         candidates, spherical = proposals(*(tensor.raw for tensor in state))
@@ -205,4 +129,4 @@ def _run_foolbox(X: Floats, starts: Floats, proposals: Proposals, forward: Forwa
     run = FunctionType(original.__code__, {**vars(module), "draw_proposals": draw_proposals})
     run.__kwdefaults__ = original.__kwdefaults__
     attack = module.BoundaryAttack(steps=steps, source_step_convergance=CONVERGED_BELOW)
-    return np.asarray(run(attack, Decision(), X, Decided(), starting_points=starts), dtype=np.float64)
+    return np.asarray(run(attack, model, X, criterion, starting_points=starts), dtype=np.float64)

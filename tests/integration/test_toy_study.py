@@ -24,9 +24,15 @@ def test_full_run_makes_every_result_and_says_what_it_did(finished: tuple[Worksp
         assert (data / "metrics" / "toy" / f"{method}.parquet").is_file()
     rows = {
         name: pq.read_table(data / "results" / "toy" / f"{name}.parquet").num_rows
-        for name in ("exact", "certified", "checked", "attacked")
+        for name in ("exact", "certified", "checked", "attacked", "tightened")
     }
-    assert rows == {"exact": 30 * 6, "certified": 30 * 6 * 2, "checked": 30 * 6 * 3, "attacked": 10 * 6 * 2}
+    assert rows == {
+        "exact": 30 * 6,
+        "certified": 30 * 6 * 2,
+        "checked": 30 * 6 * 3,
+        "attacked": 10 * 6 * 2,
+        "tightened": 10 * 6,
+    }
     assert "check toy: 540 certificates accepted" in output
     reports = workspace.path / "reports"
     assert (reports / "index.md").is_file() and list((reports / "tables").glob("*.md"))
@@ -82,7 +88,7 @@ def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:
     before = study.hashes("data/results/toy", "data/work/toy")
     output = study.repro()
     run = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-    stages = ("download", "preprocess", "train", "verify", "certify", "check", "attack")
+    stages = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
     assert run == {f"{stage}@mine" for stage in stages} | {"report"}
     assert "preprocess mine: 45 training and 15 test points" in output
     assert study.hashes("data/results/toy", "data/work/toy") == before

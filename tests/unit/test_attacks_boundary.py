@@ -82,7 +82,7 @@ def test_pruned_and_plain_forward_take_the_same_path(
 ) -> None:
     train, train_y, X, y = blobs(n_train=400)
     pruned = [boundary_attack(train, train_y, X, y, M, steps=400) for M in (None, metric)]
-    monkeypatch.setattr("arml.attacks.boundary.PrunedForward", PlainForward)
+    monkeypatch.setattr("arml.attacks.decision.PrunedForward", PlainForward)
     for M, result in zip((None, metric), pruned):
         assert same(result, boundary_attack(train, train_y, X, y, M, steps=400))
 

@@ -57,7 +57,16 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("certify.bound", "theorem2", "choose from theorem1"),
         ("attack.steps", 0, "attack.steps"),
         ("attack.bounds", [1, 0], "low < high"),
-        ("attack.algorithm", "magic", "choose from boundary"),
+        ("attack.algorithm", "magic", "choose from boundary, hopskipjump, pointwise"),
+        ("attack.algorithm", "pointwise", "attack.steps must be null: pointwise has none"),
+        ("attack.algorithm", "hopskipjump", "attack.batch_size must be null: hopskipjump has none; got 256"),
+        ("attack.batch_size", 0, "attack.batch_size must be a whole number >= 1 or null"),
+        ("tighten", {"sample": 5}, "tighten lacks the key"),
+        ("tighten.sample", 0, "tighten.sample must be a whole number >= 1 or all"),
+        ("tighten.n_neighbors", [1, 11], "tighten.n_neighbors has 1, whose radii are exact already"),
+        ("tighten.programs", 0, "tighten.programs must be a whole number >= 1"),
+        ("tighten.nodes", -1, "tighten.nodes must be a whole number >= 0"),
+        ("tighten.time_limit", 0, "tighten.time_limit must be a positive number of seconds, or null"),
         ("runtime", {"usps": {}}, "runtime has the unknown key 'usps'"),
         ("runtime", {"pendigits": {"trials": 1}}, "runtime.pendigits"),
         ("runtime", {"pendigits": {"trials": 0, "threads": [1], "fits": {"a": {"method": "nca"}}}}, "trials"),
@@ -119,5 +128,5 @@ def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch
     assert not (workspace / "flows" / "gone.py").exists()
     assert (workspace / "flows" / "verify.py").read_bytes() == (ROOT / "flows" / "verify.py").read_bytes()
     assert (workspace / "flows" / "train.py").stat().st_mtime_ns == state
-    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, paper, runtime, toy"):
+    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, gap, paper, runtime, toy"):
         _study.prepare("x")

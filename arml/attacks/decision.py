@@ -1,0 +1,115 @@
+"""The frame of the decision-based attacks: starts, the attack's run in batches, and the classifier's last word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from arml.attacks.forward import Floats, Ints, PrunedForward
+from arml.attacks.options import check_count, point_generators
+from arml.attacks.result import AttackResult, distance, verified
+from arml.attacks.starts import StartSearch
+from arml.mahalanobis import as_metric
+from arml.neighbors import MahalanobisKNN
+from arml.perturbation import check_bounds
+from arml.validation import (
+    check_features,
+    check_labels,
+    check_labels_known,
+    check_n_neighbors,
+    check_training_set,
+)
+
+__all__ = ["Queries", "attack_from_starts"]
+
+
+@dataclass(frozen=True)
+class Queries:
+    """A batch of points to attack, one row a point, shapes (n, D).
+
+    Attributes
+    ----------
+    points, starts : ndarrays of shape (n, D)
+        Rightly classified points, and misclassified ones in their boxes.
+    low, high : ndarrays of shape (n, D)
+        Each row's box; infinite without one.
+    generators : one a row
+    """
+
+    points: Floats
+    starts: Floats
+    low: Floats
+    high: Floats
+    generators: Sequence[np.random.Generator]
+    _classifier: MahalanobisKNN
+    _targets: Ints
+
+    def forward(self) -> PrunedForward:
+        """A fresh forward pass for these rows."""
+        return PrunedForward(self._classifier, self._targets)
+
+    def alone(self, row: int) -> Queries:
+        """A batch of this row only."""
+        one = slice(row, row + 1)
+        rows = (self.points[one], self.starts[one], self.low[one], self.high[one], self.generators[one])
+        return Queries(*rows, self._classifier, self._targets[one])
+
+
+def attack_from_starts(
+    X_train: ArrayLike,
+    y_train: ArrayLike,
+    X: ArrayLike,
+    y: ArrayLike,
+    M: Any,
+    n_neighbors: int,
+    run: Callable[[Queries], Floats],
+    *,
+    seeds: int | ArrayLike,
+    indices: ArrayLike | None,
+    bounds: tuple[float, float] | None,
+    batch_size: int,
+    noise: bool,
+) -> AttackResult:
+    """Find a start for every point, let ``run`` shorten them, and verify what it returns, shape (n, D).
+
+    Parameters and errors are those of :func:`arml.attacks.boundary_attack`.
+    """
+    train, train_labels = check_training_set(X_train, y_train)
+    points = check_features(X, n_features=train.shape[1])
+    labels = check_labels(y, len(points))
+    check_n_neighbors(n_neighbors, len(train))
+    check_count("batch_size", batch_size, 1)
+    low, high = check_bounds(bounds) or (-np.inf, np.inf)
+    generators = point_generators(seeds, indices, len(points))
+    metric = as_metric(M, train.shape[1])
+    classifier = MahalanobisKNN(n_neighbors, metric).fit(train, train_labels)
+    targets = check_labels_known(labels, classifier.classes_)
+    search = StartSearch(classifier, train, np.searchsorted(classifier.classes_, train_labels))
+
+    norm = np.full(len(points), np.inf)
+    adversarial = np.full(points.shape, np.nan)
+    status = np.full(len(points), "unsolved", dtype="<U13")
+    wrong = classifier.predict(points) != classifier.classes_[targets]
+    norm[wrong], adversarial[wrong], status[wrong] = 0.0, points[wrong], "misclassified"
+    remaining = np.flatnonzero(~wrong)
+    for begin in range(0, remaining.size, batch_size):
+        rows = remaining[begin : begin + batch_size]
+        box = np.minimum(low, points[rows]), np.maximum(high, points[rows])
+        draws = [generators[row] for row in rows]
+        starts, found = search(points[rows], targets[rows], box, draws, noise=noise)
+        if not found.any():
+            continue
+        rows, starts = rows[found], starts[found]
+        draws = [generators[row] for row in rows]
+        ends = run(Queries(points[rows], starts, box[0][found], box[1][found], draws, classifier, targets[rows]))
+        for row, start, end in zip(rows, starts, ends):
+            checked = verified(classifier, classifier.classes_[targets[row]], end, start)
+            if checked is not None:
+                norm[row], adversarial[row] = distance(points[row], checked), checked
+                status[row] = "bounded"
+    outside = np.any((points < low) | (points > high), axis=1)
+    return AttackResult(norm, adversarial, status, np.asarray(outside))

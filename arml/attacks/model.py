@@ -1,0 +1,38 @@
+"""A classifier as foolbox sees it: a model whose output is the decision itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from arml.attacks.forward import Bools, Floats
+
+__all__ = ["decision_model"]
+
+
+def decision_model(decide: Callable[[Floats], Bools]) -> tuple[Any, Any]:
+    """foolbox's model and criterion for ``decide``, which says of each row whether it is misclassified.
+
+    The model's bounds are infinite: whoever makes the candidates keeps each row in its own box.
+    """
+    from eagerpy.astensor import astensor
+    from foolbox.criteria import Criterion
+    from foolbox.models.base import Model
+    from foolbox.types import Bounds
+
+    class Decision(Model):
+        @property
+        def bounds(self) -> Bounds:
+            return Bounds(-float("inf"), float("inf"))
+
+        def __call__(self, inputs: Any) -> Any:
+            return astensor(decide(inputs.raw))
+
+    class Decided(Criterion):
+        def __repr__(self) -> str:
+            return "Decided()"
+
+        def __call__(self, perturbed: Any, outputs: Any) -> Any:
+            return outputs
+
+    return Decision(), Decided()
