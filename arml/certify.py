@@ -41,6 +41,8 @@ def check_bound(bound: str, n_neighbors: int, norm: float = 2) -> None:
     ValueError
         Unknown bound, ``theorem1`` with an even K, or ``packing`` with another norm than ℓ2.
     """
+    if bound == "exact":
+        raise ValueError("bound 'exact' is no certificate: arml.intervals.radius_intervals gives exact K-NN radii")
     if bound not in BOUNDS:
         raise ValueError(f"unknown bound {bound!r}: choose one of {', '.join(BOUNDS)}")
     if bound == "theorem1" and n_neighbors % 2 == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from arml.attacks.geometric import Search, around_point
-from arml.attacks.options import check_count, point_generators
+from arml.attacks.options import check_count, check_time_limit, deadline_after, point_generators
 from arml.branching import Branching
 from arml.certify import certify_points
 from arml.neighbors import predict_codes
@@ -141,8 +140,7 @@ def interval_points(
     k = check_n_neighbors(n_neighbors, reference.n_train)
     check_count("programs", programs, 1)
     check_count("nodes", nodes, 0)
-    if time_limit is not None and not time_limit > 0:
-        raise ValueError(f"time_limit must be positive or None, got {time_limit!r}")
+    check_time_limit(time_limit)
     generators = point_generators(seeds, indices, len(points))
     lower = np.array([c.radius for c in certify_points(reference, points, y, k, "packing")])
     upper = np.full(len(points), np.inf)
@@ -157,7 +155,7 @@ def interval_points(
             if wrong[row]:
                 lower[row], upper[row], adversarial[row] = 0.0, 0.0, points[row]
                 continue
-            deadline = np.inf if time_limit is None else time.monotonic() + time_limit
+            deadline = deadline_after(time_limit)
             around = around_point(reference, centered[place], distances[place], int(codes[row]), k)
             search = Search(around, points[row], programs, deadline)
             search.run(generators[row])

@@ -79,6 +79,8 @@ def check(params: Any) -> dict[str, Any]:
     _time_limit("verify.time_limit", verify["time_limit"])
     _keys("certify", certify, CERTIFY, required=CERTIFY)
     _sample("certify.sample", certify["sample"])
+    if certify["bound"] == "exact":
+        raise ParamsError("certify.bound: exact radii for K > 1 are the section tighten's; choose a bound for certify")
     _one_of("certify.bound", certify["bound"], BOUNDS)
     _neighbors("certify.n_neighbors", certify["n_neighbors"])
     even = [k for k in certify["n_neighbors"] if k % 2 == 0]

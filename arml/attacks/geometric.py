@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from arml.attacks.options import check_count, point_generators
+from arml.attacks.options import check_count, check_time_limit, deadline_after, point_generators
 from arml.attacks.result import AttackResult, distance
 from arml.neighbors import predict_codes
 from arml.order_cells import Cell, Entry, Neighborhood, nearest
@@ -131,8 +131,7 @@ def attack_points(
     codes = check_labels_known(check_labels(y, len(points)), reference.classes)
     k = check_n_neighbors(n_neighbors, reference.n_train)
     check_count("programs", programs, 1)
-    if time_limit is not None and not time_limit > 0:
-        raise ValueError(f"time_limit must be positive or None, got {time_limit!r}")
+    check_time_limit(time_limit)
     limits = check_bounds(bounds)
     generators = point_generators(seeds, indices, len(points))
     norm = np.full(len(points), np.inf)
@@ -147,7 +146,7 @@ def attack_points(
             if wrong[place]:
                 norm[row], adversarial[row], status[row] = 0.0, x, "misclassified"
                 continue
-            deadline = np.inf if time_limit is None else time.monotonic() + time_limit
+            deadline = deadline_after(time_limit)
             box = None if limits is None else Box(x, limits)
             around = around_point(reference, centered[place], distances[place], int(codes[row]), k, box)
             search = Search(around, x, programs, deadline)

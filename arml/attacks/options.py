@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_count", "point_generators"]
+__all__ = ["check_count", "check_time_limit", "deadline_after", "point_generators"]
 
 
 def check_count(name: str, value: Any, least: int) -> int:
@@ -15,6 +17,17 @@ def check_count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return int(value)
+
+
+def check_time_limit(seconds: float | None) -> None:
+    """Refuse what is no positive number of seconds, nor None for no limit. ValueError."""
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"time_limit must be positive or None, got {seconds!r}")
+
+
+def deadline_after(seconds: float | None) -> float:
+    """When so many seconds are over, on :func:`time.monotonic`; inf for None."""
+    return math.inf if seconds is None else time.monotonic() + seconds
 
 
 def point_generators(seeds: int | ArrayLike, indices: ArrayLike | None, n: int) -> list[np.random.Generator]:

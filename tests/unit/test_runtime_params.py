@@ -54,6 +54,7 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("attack.sample", [5, 0], "attack.sample must be a whole number >= 1 or all"),
         ("certify.n_neighbors", [2], "Theorem 1 is unsound"),
         ("certify.n_neighbors", [11, 11], "different whole numbers"),
+        ("certify.bound", "exact", "exact radii for K > 1 are the section tighten's"),
         ("certify.bound", "theorem2", "choose from theorem1"),
         ("attack.steps", 0, "attack.steps"),
         ("attack.bounds", [1, 0], "low < high"),
