@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap toy test check bench bench-attacks clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test check bench bench-attacks clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -63,6 +63,11 @@ gap: $(STAMP)
 	@$(BIN)/python -m flows.repro --study gap
 	@rm -rf reports/gap && mkdir -p reports/gap
 	@cp -R .studies/gap/reports/index.md .studies/gap/reports/tables .studies/gap/reports/figures reports/gap/
+
+networks: $(STAMP)
+	@$(BIN)/python -m flows.repro --study networks
+	@rm -rf reports/networks && mkdir -p reports/networks
+	@cp -R .studies/networks/reports/index.md .studies/networks/reports/tables .studies/networks/reports/figures reports/networks/
 
 runtime: $(STAMP)
 	@$(BIN)/python -m flows.repro --study runtime runtime_report@usps

@@ -1,11 +1,12 @@
 """Parquet files of the study: column names, types, checks and provenance, owned in one place.
 
-Six kinds of file, each a table that pandas, polars and DuckDB read at once:
+Seven kinds of file, each a table that pandas, polars and DuckDB read at once:
 
 ``results``    one row a test point, method, number of neighbours and kind of radius (`RESULTS`);
 ``evidence``   rows of results with the certificates that prove them (:mod:`arml.evidence`);
 ``checks``     what the checker said about them;
 ``timings``    one row a task: what it cost (`TIMINGS`); the only file that may differ between equal runs;
+``weights``    a network: a row a weight matrix or bias, in the order of its layers;
 ``metric``     the matrix G of a metric, r rows and columns g0 … g{D-1};
 ``processed``  a preprocessed split, columns f0 … f{D-1} and ``label``.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata as package_metadata
 from pathlib import Path
@@ -68,12 +69,14 @@ __all__ = [
     "read_provenance",
     "read_split",
     "read_table",
+    "read_weights",
     "table_provenance",
     "timings_table",
     "trials_table",
     "write_metric",
     "write_split",
     "write_table",
+    "write_weights",
 ]
 VERSIONED_PACKAGES = (
     "numpy",
@@ -141,7 +144,7 @@ def write_table(path: str | os.PathLike[str], table: pa.Table, schema_name: str,
         The Parquet file to create or replace.
     table : pyarrow.Table
         Its columns must be those of the schema, in any order; safe casts are made.
-    schema_name : {"results", "evidence", "checks", "timings", "trials", "metric", "processed"}
+    schema_name : {"results", "evidence", "checks", "timings", "trials", "weights", "metric", "processed"}
         Which columns and checks apply.
     provenance : mapping
         JSON-able facts, stored in the file; see `provenance`.
@@ -282,6 +285,23 @@ def read_metric(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], dict
     """Return (G of shape (r, D), provenance) of a metric file; DataError as in `read_table`."""
     table = read_table(path, "metric")
     return np.column_stack([column(table, name) for name in table.column_names]), table_provenance(table)
+
+
+def write_weights(
+    path: str | os.PathLike[str], arrays: Sequence[NDArray[np.float32]], provenance: Mapping[str, Any]
+) -> None:
+    """Write the weights and biases of a network, any shapes, float32, finite."""
+    table = pa.table({"shape": [list(a.shape) for a in arrays], "values": [a.ravel() for a in arrays]})
+    write_table(path, table, "weights", provenance)
+
+
+def read_weights(path: str | os.PathLike[str]) -> tuple[list[NDArray[np.float32]], dict[str, Any]]:
+    """Return (arrays, provenance) of a network file; DataError as in `read_table`."""
+    table = read_table(path, "weights")
+    arrays = [
+        np.asarray(row["values"], dtype=np.float32).reshape([int(n) for n in row["shape"]]) for row in table.to_pylist()
+    ]
+    return arrays, table_provenance(table)
 
 
 def write_split(path: str | os.PathLike[str], X: ArrayLike, y: ArrayLike, provenance: Mapping[str, Any]) -> None:

@@ -18,7 +18,22 @@ from arml.errors import DataError
 KINDS = ("exact", "certified", "attacked")
 STATUSES = ("exact", "bounded", "unsolved", "misclassified", "unattacked")
 METHOD_ORDER = ("euclidean", "nca", "lmnn", "itml", "lfda", "arml")
-STAGE_ORDER = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten", "report")
+STAGE_ORDER = (
+    "download",
+    "preprocess",
+    "train",
+    "verify",
+    "certify",
+    "check",
+    "attack",
+    "tighten",
+    "train_networks",
+    "certify_networks",
+    "attack_networks",
+    "report",
+)
+NETWORK = 0
+"""What stands for the number of neighbours where the classifier is a network."""
 
 
 def _schema(fields: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:
@@ -105,7 +120,15 @@ TRIALS = _schema(
         ("peak_memory_mib", pa.float64()),
     ]
 )
-_FIXED = {"results": RESULTS, "timings": TIMINGS, "evidence": EVIDENCE, "checks": CHECKS, "trials": TRIALS}
+WEIGHTS = _schema([("shape", _list(pa.int32())), ("values", _list(pa.float32()))])
+_FIXED = {
+    "results": RESULTS,
+    "timings": TIMINGS,
+    "evidence": EVIDENCE,
+    "checks": CHECKS,
+    "trials": TRIALS,
+    "weights": WEIGHTS,
+}
 
 
 def metric_schema(n_features: int) -> pa.Schema:
@@ -176,11 +199,22 @@ def check_values(table: pa.Table, schema_name: str, where: str, remedy: str = ""
         silent = pc.equal(table["reason"], "")
         if not pc.all(pc.equal(table["accepted"], silent), min_count=0).as_py():
             raise DataError(f"{where}, but a row is accepted with a 'reason', or rejected without one{remedy}")
+    if schema_name == "weights":
+        _check_weights(table, where, remedy)
     for field in table.schema:
         if pa.types.is_floating(field.type) and not np.isfinite(column(table, field.name)).all():
             raise DataError(f"{where}, but column {field.name!r} holds NaN or an infinity{remedy}")
     if schema_name in ("metric", "processed") and table.num_rows == 0:
         raise DataError(f"{where}, but it has no rows{remedy}")
+
+
+def _check_weights(table: pa.Table, where: str, remedy: str) -> None:
+    for row in table.to_batches():
+        for shape, values in zip(row["shape"], row["values"]):
+            if int(np.prod(shape.values.to_numpy())) != len(values):
+                raise DataError(f"{where}, but {len(values)} values came for the shape {shape.as_py()}{remedy}")
+            if not np.isfinite(values.values.to_numpy()).all():
+                raise DataError(f"{where}, but column 'values' holds NaN or an infinity{remedy}")
 
 
 def _check_results(table: pa.Table, where: str, remedy: str) -> None:
@@ -194,8 +228,8 @@ def _check_results(table: pa.Table, where: str, remedy: str) -> None:
         raise DataError(f"{where}, but 'lower' holds NaN or negative values{remedy}")
     if not (upper[attacked] >= 0).all():
         raise DataError(f"{where}, but 'upper' holds NaN or negative values in rows that are not 'unattacked'{remedy}")
-    if table.num_rows and (column(table, "n_neighbors").min() < 1 or column(table, "index").min() < 0):
-        raise DataError(f"{where}, but 'n_neighbors' holds values below 1 or 'index' values below 0{remedy}")
+    if table.num_rows and (column(table, "n_neighbors").min() < NETWORK or column(table, "index").min() < 0):
+        raise DataError(f"{where}, but 'n_neighbors' or 'index' holds values below 0{remedy}")
 
 
 def _check_evidence(table: pa.Table, where: str, remedy: str) -> None:

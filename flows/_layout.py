@@ -19,6 +19,7 @@ RESULT_FILES = {
     "attack": "attacked.parquet",
     "tighten": "tightened.parquet",
 }
+NETWORK_RESULT_FILES = {"certify_networks": "networks.parquet", "attack_networks": "networks_attacked.parquet"}
 PROOFS = {"verify": "exact", "certify": "certified"}
 
 
@@ -43,8 +44,17 @@ def metric(dataset: str, method: str) -> Path:
     return DATA / "metrics" / dataset / f"{method}.parquet"
 
 
+def network(dataset: str, name: str) -> Path:
+    return DATA / "networks" / dataset / f"{name}.parquet"
+
+
+def model(dataset: str, stage: str, method: str) -> Path:
+    """What a stage of many test points asks about them: a network or a metric."""
+    return (network if stage in NETWORK_RESULT_FILES else metric)(dataset, method)
+
+
 def result(dataset: str, stage: str) -> Path:
-    return DATA / "results" / dataset / RESULT_FILES[stage]
+    return DATA / "results" / dataset / {**RESULT_FILES, **NETWORK_RESULT_FILES}[stage]
 
 
 def certificates(dataset: str, stage: str) -> Path:

@@ -18,12 +18,19 @@ import yaml
 
 from flows import _layout
 
-SECTIONS = {"seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "tighten", "runtime", "run"}
+SECTIONS = {
+    *("seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "tighten", "networks", "runtime"),
+    "run",
+}
 VERIFY = {"sample", "time_limit"}
 CERTIFY = {"sample", "n_neighbors", "bound"}
 ATTACK = {"sample", "n_neighbors", "algorithm", "steps", "batch_size", "bounds"}
 TIGHTEN = {"sample", "n_neighbors", "programs", "nodes", "time_limit"}
 CHECK = {"sample"}
+NETWORKS = {"datasets", "models", "certify", "attack"}
+NETWORKS_CERTIFY = {"sample", "tolerance", "n0", "n", "alpha"}
+NETWORKS_ATTACK = {"sample", "algorithm", "steps", "bounds"}
+CERTIFICATES = ("crown", "interval", "smoothing")
 BOUNDS = ("theorem1", "plurality", "packing")
 ATTACKS = {"boundary": ("steps", "batch_size"), "hopskipjump": ("steps",), "pointwise": ()}  # what each takes
 RUN = {"runner", "workers", "shard_size", "devices", "threads_per_task"}
@@ -104,8 +111,9 @@ def check(params: Any) -> dict[str, Any]:
             if name not in ATTACKS[attack["algorithm"]]:
                 raise ParamsError(f"attack.{name} must be null: {attack['algorithm']} has none; got {attack[name]!r}")
             _integer(f"attack.{name}", attack[name], 1, "or null")
-    _check_bounds(attack["bounds"])
+    _check_bounds("attack.bounds", attack["bounds"])
     _check_tighten(params["tighten"])
+    _check_networks(params["networks"], params["datasets"], params["seed"])
     _check_runtime(params["runtime"], params["datasets"], params["seed"])
     _check_run(params["run"])
     return dict(params)
@@ -153,6 +161,54 @@ def _check_tighten(tighten: Any) -> None:
     _integer("tighten.programs", tighten["programs"], 1)
     _integer("tighten.nodes", tighten["nodes"], 0)
     _time_limit("tighten.time_limit", tighten["time_limit"])
+
+
+def network_options(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of `NetworkClassifier` in an entry of networks.models."""
+    return {key: value for key, value in model.items() if key != "certificate"}
+
+
+def _check_networks(networks: Any, datasets: Mapping[str, Any], seed: int) -> None:
+    from arml.attacks.options import GRADIENT_ATTACKS
+    from arml.learners import METHODS
+    from arml.networks import NetworkClassifier
+
+    _keys("networks", networks, NETWORKS, required=NETWORKS)
+    names, models = networks["datasets"], networks["models"]
+    if not isinstance(names, list) or len(set(map(str, names))) != len(names):
+        raise ParamsError(f"networks.datasets must be a list of different data sets ([] for none), got {names!r}")
+    for name in names:
+        _one_of("networks.datasets", name, tuple(datasets))
+    if not isinstance(models, Mapping) or not models:
+        raise ParamsError(f"networks.models must map names to networks, got {models!r}")
+    for name, model in models.items():
+        where = f"networks.models.{name}"
+        if not isinstance(name, str) or not NAME.fullmatch(name.replace(".", "-")) or name in METHODS:
+            raise ParamsError(f"{where}: a name is made of letters, digits, '-', '_' and '.', and no name of a metric")
+        if not isinstance(model, Mapping) or "certificate" not in model:
+            raise ParamsError(f"{where} must be {{certificate: …, parameters}}, got {model!r}")
+        _one_of(f"{where}.certificate", model["certificate"], CERTIFICATES)
+        if (model["certificate"] == "smoothing") != (model.get("noise", 0) != 0):
+            raise ParamsError(
+                f"{where}.noise must be positive for smoothing, and absent for other certificates"
+            )
+        try:
+            NetworkClassifier(**{"random_state": seed, **network_options(model)})._check_params()
+        except (ValueError, TypeError) as error:
+            raise ParamsError(f"{where}: {error}") from error
+    certify, attack = networks["certify"], networks["attack"]
+    _keys("networks.certify", certify, NETWORKS_CERTIFY, required=NETWORKS_CERTIFY)
+    _sample("networks.certify.sample", certify["sample"])
+    for key in ("n0", "n"):
+        _integer(f"networks.certify.{key}", certify[key], 1)
+    for key in ("tolerance", "alpha"):
+        if not (_is_number(certify[key]) and 0 < certify[key] < 1):
+            raise ParamsError(f"networks.certify.{key} must lie between 0 and 1, got {certify[key]!r}")
+    _keys("networks.attack", attack, NETWORKS_ATTACK, required=NETWORKS_ATTACK)
+    _sample("networks.attack.sample", attack["sample"])
+    _one_of("networks.attack.algorithm", attack["algorithm"], GRADIENT_ATTACKS)
+    _integer("networks.attack.steps", attack["steps"], 1)
+    _check_bounds("networks.attack.bounds", attack["bounds"])
 
 
 def _check_runtime(runtime: Any, datasets: Mapping[str, Any], seed: int) -> None:
@@ -206,12 +262,12 @@ def _check_methods(methods: Any, train: Any, seed: int) -> None:
         raise ParamsError(f"train has no entry for {missing[0]!r}, which methods names: add {missing[0]}: {{}}")
 
 
-def _check_bounds(bounds: Any) -> None:
+def _check_bounds(where: str, bounds: Any) -> None:
     if bounds is None:
         return
     good = isinstance(bounds, list) and len(bounds) == 2 and all(_is_number(b) for b in bounds)
     if not good or not bounds[0] < bounds[1]:
-        raise ParamsError(f"attack.bounds must be [low, high] with low < high, or null; got {bounds!r}")
+        raise ParamsError(f"{where} must be [low, high] with low < high, or null; got {bounds!r}")
 
 
 def _check_run(run: Any) -> None:

@@ -29,15 +29,17 @@ def digest(rows: Sequence[int]) -> str:
 def shards(
     dataset: str, stage: str, params: Mapping[str, Any], n_neighbors: Sequence[int], options: Mapping[str, Any]
 ) -> list[Part]:
-    """The parts of a stage: every method, number of neighbours and range of evaluated rows."""
+    """The parts of a stage: every method (or network), number of neighbours and range of evaluated rows."""
     from arml.results import read_provenance
 
-    section, size = params[stage], params["run"]["shard_size"]
+    methods, section = _section(stage, params)
+    networks, size = params["networks"]["models"], params["run"]["shard_size"]
     n_test = read_provenance(_layout.test_split(dataset))["n_test"]
     # a list gives each number of neighbours its own sample
     samples = section["sample"] if isinstance(section["sample"], list) else [section["sample"]] * len(n_neighbors)
     parts = []
-    for method in params["methods"]:
+    for method in methods:
+        own = {"network": networks[method]} if stage in _layout.NETWORK_RESULT_FILES else {}
         for k, sample in zip(n_neighbors, samples, strict=True):
             rows = evaluated_rows(n_test, sample, params["seed"])
             for start in range(0, len(rows), size):
@@ -52,10 +54,11 @@ def shards(
                         inputs=(
                             _layout.train_split(dataset),
                             _layout.test_split(dataset),
-                            _layout.metric(dataset, method),
+                            _layout.model(dataset, stage, method),
                         ),
                         params={
                             **options,
+                            **own,
                             "sample": sample,
                             "seed": params["seed"],
                             "rows": digest(rows[start : start + size]),
@@ -63,6 +66,13 @@ def shards(
                     )
                 )
     return parts
+
+
+def _section(stage: str, params: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
+    """The methods that a stage goes over, and its own section of the params."""
+    if stage in _layout.NETWORK_RESULT_FILES:
+        return list(params["networks"]["models"]), params["networks"][stage.removesuffix("_networks")]
+    return params["methods"], params[stage]
 
 
 def compute_shard(job: Job, make_table: Callable[..., Any]) -> None:
@@ -74,10 +84,8 @@ def compute_shard(job: Job, make_table: Callable[..., Any]) -> None:
     rows = evaluated_rows(len(y), options["sample"], options["seed"])
     rows = rows[job["start"] : job["start"] + job["n_points"]]
     table = make_table(X[rows], y[rows], rows, job)
-    metric, fingerprint = _layout.metric(dataset, job["method"]), read_provenance(_layout.train_split(dataset))
-    facts = provenance(
-        dataset=dataset, stage=stage, metric=content_hash(metric), fingerprint=fingerprint["fingerprint"]
-    )
+    model, fingerprint = _layout.model(dataset, stage, job["method"]), read_provenance(_layout.train_split(dataset))
+    facts = provenance(dataset=dataset, stage=stage, metric=content_hash(model), fingerprint=fingerprint["fingerprint"])
     write_table(_layout.ROOT / job["output"], table, _schema(stage), facts)
 
 
@@ -92,15 +100,16 @@ def join(dataset: str, stage: str, files: Sequence[Path], params: Mapping[str, A
     from arml.results import concat, provenance, read_provenance, read_table, write_table
 
     train = _layout.train_split(dataset)
+    methods, section = _section(stage, params)
     facts = provenance(
         dataset=dataset,
         stage=stage,
         source=read_provenance(train)["source"],
         fingerprint=read_provenance(train)["fingerprint"],
         seed=params["seed"],
-        methods=params["methods"],
-        params=params[stage],
-        metrics={m: content_hash(_layout.metric(dataset, m)) for m in params["methods"]},
+        methods=methods,
+        params=section,
+        metrics={m: content_hash(_layout.model(dataset, stage, m)) for m in methods},
         code=code_hash(f"flows.{stage}"),
     )
     target = _layout.result(dataset, stage)

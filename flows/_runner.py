@@ -90,7 +90,11 @@ def runner_kind(run: Mapping[str, Any], stage: str, dataset: str) -> str:
     training set is so large that they had better share one copy."""
     if run["runner"] != "auto":
         return str(run["runner"])
-    alone = stage in ("train", "attack", "tighten") or (stage in ("verify", "certify") and not is_large(dataset))
+    alone = (
+        stage in ("train", "attack", "tighten")
+        or stage.endswith("_networks")
+        or (stage in ("verify", "certify") and not is_large(dataset))
+    )
     return "processes" if alone and worker_count(run) > 1 else "threads"
 
 
@@ -144,7 +148,7 @@ def limit_threads(threads: int) -> None:
 @contextlib.contextmanager
 def record_costs(job: Job) -> Iterator[dict[str, float]]:
     """Measure the block and note it for `collect_timings`; the dict given takes better figures, if any."""
-    from arml.learners.resources import Meter
+    from arml.resources import Meter
 
     better: dict[str, float] = {}
     begun = time.time()

@@ -44,15 +44,20 @@ def prepare(name: str) -> Path:
     ParamsError
         There is no such study, or its merged params cannot be run.
     """
-    overlay_file = _layout.STUDIES / f"{name}.yaml"
     if name not in available():
         raise _params.ParamsError(f"unknown study {name!r}; there are {', '.join(available())}")
     base = yaml.safe_load(_layout.PARAMS.read_text(encoding="utf-8"))
-    overlay = yaml.safe_load(overlay_file.read_text(encoding="utf-8"))
     header = f"# params.yaml and flows/studies/{name}.yaml, merged; edit those\n"
-    workspace = lay_out(name, _params.check(merge(base, overlay)), header)
+    workspace = lay_out(name, _params.check(merge(base, overlay(name))), header)
     write(workspace / ".dvc" / "config", f"[core]\n    analytics = false\n    no_scm = true\n{cache_section()}")
     return workspace
+
+
+def overlay(name: str) -> dict[str, Any]:
+    """What a study changes in params.yaml, over what the study that it extends does."""
+    found = dict(yaml.safe_load((_layout.STUDIES / f"{name}.yaml").read_text(encoding="utf-8")))
+    extended = found.pop("extends", None)
+    return merge(overlay(extended), found) if extended else found
 
 
 def lay_out(name: str, params: Mapping[str, Any], header: str) -> Path:

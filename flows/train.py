@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from prefect import flow, task
 
 from flows import _layout, _params
 from flows._cache import code_hash
-from flows._device import available_devices, lease_device
+from flows._fitting import fit_estimator
 from flows._runner import Job, Part, Record, collect_timings, execute, run_parts
 
 
@@ -22,13 +21,7 @@ def _fit(job: Job) -> Mapping[str, float]:
     split = _layout.train_split(dataset)
     X, y = read_split(split)
     learner = make_learner(job["method"], **options)
-    uses_device = "device" in learner.get_params() and "device" not in options
-    devices = available_devices(job["devices"]) if uses_device else ("cpu",)
-    with lease_device(devices) as device:
-        if uses_device:
-            learner.set_params(device=device)
-        learner.set_params(**_running(job, learner.get_params()))
-        learner.fit(X, y)
+    device, costs = fit_estimator(learner, X, y, job)
     known = read_provenance(split)
     facts = provenance(
         dataset=dataset,
@@ -41,18 +34,7 @@ def _fit(job: Job) -> Mapping[str, float]:
         code=code_hash(*job["entries"]),
     )
     write_metric(_layout.ROOT / job["output"], learner.components_, facts)
-    return {
-        "seconds": learner.seconds_,
-        "cpu_seconds": learner.cpu_seconds_,
-        "peak_memory_mib": learner.peak_memory_mib_,
-    }
-
-
-def _running(job: Job, known: Mapping[str, object]) -> dict[str, object]:
-    """How a long fit is run, which does not change its result: threads, and where it goes on after a kill."""
-    checkpoint = Path(job["scratch"]) / f"{job['name']}-{job['key']}.npz"
-    wanted = {"n_jobs": int(job["threads"]), "checkpoint": str(checkpoint)}
-    return {name: value for name, value in wanted.items() if name in known and name not in job["params"]}
+    return costs
 
 
 @task

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_count", "check_time_limit", "deadline_after", "point_generators"]
+__all__ = ["GRADIENT_ATTACKS", "check_count", "check_time_limit", "deadline_after", "point_generators"]
+
+
+GRADIENT_ATTACKS = ("ddn", "fmn")
+"""Attacks on networks, see :func:`arml.attacks.gradient.gradient_attack`."""
 
 
 def check_count(name: str, value: Any, least: int) -> int:

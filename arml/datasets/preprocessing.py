@@ -36,6 +36,7 @@ RECORD = "source.json"
 
 # rows of KEEL's files: (training, test) as ranges; they restore upstream's own split
 _KEEL_SPLITS: dict[str, tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]] = {
+    "optdigits.dat": (((0, 3823),), ((3823, 5620),)),
     "penbased.dat": (((0, 6728), (9892, 10658)), ((6728, 9892), (10658, 10992))),
     "satimage.dat": (((0, 3970), (5792, 6257)), ((3970, 5792), (6257, 6435))),
 }

@@ -23,6 +23,7 @@ _FASHION = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",)
 
 _DIGITS = tuple(range(10))
 _STEP_TENTH = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+_STEP_FIFTH = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _STEP_SATIMAGE = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
 _STEP_HALF = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
 _IDX_SIZES = {
@@ -149,6 +150,24 @@ _SPECS = (
                     ),
                 ),
                 Content(fingerprint="3eb48757396568980fe8ba1eb24f9ac935528d4a2673bcb8fd200dade1089988"),
+            ),
+        ),
+    ),
+    DatasetSpec(
+        name="optdigits",
+        title="Scanned digits (UCI): 8 × 8 counts of dark pixels, scaled to [0, 1]",
+        n_features=64,
+        classes=_DIGITS,
+        train_counts=(376, 389, 380, 389, 387, 376, 377, 387, 380, 382),
+        test_counts=(178, 182, 177, 183, 181, 182, 181, 179, 174, 180),
+        radii=_STEP_FIFTH,
+        scaling="unit",
+        origins=(
+            _keel(
+                "optdigits.dat",
+                828351,
+                "ff5bdca1a597fde4361854eeec741dc671a97633a1de46f1ac23fc173f95306b",
+                "69815135f19fd55c6e272ac6040ee61eeb27458ccc2929cbbc2969d60cac00c9",
             ),
         ),
     ),

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
-from arml.learners.checks import check_choice, check_flag, check_has_pairs, check_int, check_positive, check_rank
-from arml.learners.resources import single_threaded
+from arml.learners.checks import check_has_pairs, check_rank
+from arml.parameters import check_choice, check_flag, check_int, check_positive
+from arml.resources import single_threaded
 
 if TYPE_CHECKING:
     from arml.learners.descent import Outcome, Settings

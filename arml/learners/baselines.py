@@ -15,9 +15,10 @@ from typing import ClassVar
 import numpy as np
 
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
-from arml.learners.checks import check_choice, check_has_pairs, check_int, check_positive, check_rank
+from arml.learners.checks import check_has_pairs, check_rank
 from arml.learners.guards import Estimate, Limits, estimate_itml, estimate_lfda, estimate_lmnn, estimate_nca
-from arml.learners.resources import recorded_warnings
+from arml.parameters import check_choice, check_int, check_positive
+from arml.resources import recorded_warnings
 
 __all__ = ["ITML", "LFDA", "LMNN", "NCA"]
 

@@ -6,23 +6,19 @@ number: a fit that was killed goes on from its checkpoint and ends with the same
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arml.errors import DataError
-from arml.files import atomic_path
+from arml.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from arml.learners.candidates import CandidateLists, anchor_pool, batches, candidate_lists, map_points
 from arml.learners.objective import (
     dual_radius,
@@ -66,11 +62,7 @@ class Settings:
 
     def digest(self, *arrays: NDArray[Any]) -> str:
         """A fingerprint of the data and of what decides the result on them."""
-        sha = hashlib.sha256(json.dumps(asdict(replace(self, n_jobs=1, verbose=False))).encode())
-        for array in arrays:
-            sha.update(str((array.shape, array.dtype)).encode())
-            sha.update(np.ascontiguousarray(array).data)
-        return sha.hexdigest()
+        return fingerprint(asdict(replace(self, n_jobs=1, verbose=False)), *arrays)
 
 
 @dataclass
@@ -291,24 +283,14 @@ _NUMBERS = ("step", "best_loss", "best_round")
 
 
 def _write(path: Path, digest: str, state: State) -> None:
-    arrays: dict[str, Any] = {name: getattr(state, name).cpu().numpy() for name in _TENSORS}
+    arrays = {name: getattr(state, name).cpu().numpy() for name in _TENSORS}
     arrays |= {name: np.array(getattr(state, name), dtype=np.float64) for name in (*_LISTS, *_NUMBERS)}
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, digest=np.array(digest), **arrays)
+    write_checkpoint(path, digest, arrays)
 
 
 def _read(path: Path, digest: str, device: str) -> State:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = str(file["digest"])
-            tensors = {name: torch.from_numpy(file[name]).to(device) for name in _TENSORS}
-            lists = {name: file[name].tolist() for name in _LISTS}
-            numbers = {name: float(file[name]) for name in _NUMBERS}
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
-        raise DataError(f"cannot read the checkpoint {path}: {error}; delete it to start anew") from error
-    if found != digest:
-        raise DataError(
-            f"the checkpoint {path} is of another fit (other data, parameters or seed): delete it or name another"
-        )
-    step, best_round = int(numbers["step"]), int(numbers["best_round"])
-    return State(**tensors, **lists, step=step, best_loss=numbers["best_loss"], best_round=best_round)
+    arrays = read_checkpoint(path, digest, (*_TENSORS, *_LISTS, *_NUMBERS))
+    tensors = {name: torch.from_numpy(arrays[name]).to(device) for name in _TENSORS}
+    lists = {name: arrays[name].tolist() for name in _LISTS}
+    step, best_round = (int(arrays[name]) for name in ("step", "best_round"))
+    return State(**tensors, **lists, step=step, best_loss=float(arrays["best_loss"]), best_round=best_round)

@@ -27,6 +27,9 @@ STAGES = (
     "check",
     "attack",
     "tighten",
+    "train_networks",
+    "certify_networks",
+    "attack_networks",
     "report",
     "runtime",
     "runtime_report",
@@ -68,7 +71,7 @@ def test_each_foreign_library_has_one_importer(path: Path) -> None:
     if "metric_learn" in imported(path):
         assert relative == "arml/learners/classical.py"
     if "foolbox" in imported(path):
-        assert relative in {f"arml/attacks/{name}.py" for name in ("boundary", "model", "query")}
+        assert relative in {f"arml/attacks/{name}.py" for name in ("boundary", "gradient", "model", "query")}
     assert not imported(path) & {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
 
 

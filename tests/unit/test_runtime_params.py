@@ -108,8 +108,7 @@ def test_a_broken_or_missing_file_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("study", _study.available())
 def test_every_study_can_be_run(params: dict[str, Any], study: str) -> None:
-    overlay = yaml.safe_load((_layout.STUDIES / f"{study}.yaml").read_text())
-    _params.check(_study.merge(params, overlay))
+    _params.check(_study.merge(params, _study.overlay(study)))
 
 
 def test_merging_replaces_data_sets_and_keeps_the_rest(params: dict[str, Any]) -> None:

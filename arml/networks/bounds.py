@@ -1,0 +1,319 @@
+"""Certified ℓ2 radii of ReLU networks: CROWN (Zhang et al. 2018) and interval propagation.
+
+A network is certified within the ball of radius r around x when every score difference (that of the label minus that
+of another class) is positive in all of it. Both methods bound each ReLU's input first, layer by layer. Interval
+propagation carries these bounds on to the differences. CROWN puts two lines around every ReLU that is not settled, the
+chord above and 0 or the identity below, and carries the differences back to the input as affine functions, whose
+minimum over the ball is known (the dual norm of ℓ2 is ℓ2). The bounds on ReLU inputs are made in the same way, and the
+tighter of both methods is taken.
+
+Everything is computed in float64, and what rounding can amount to is subtracted: a sum's error is at most a small
+multiple of its length, the machine precision and the sum of the absolute values of its terms, which one pass with |W|
+through the network bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from arml.networks.classifier import NetworkClassifier
+from arml.networks.layers import Convolution, Layer, Network
+from arml.parameters import check_choice, check_positive
+from arml.validation import check_features, check_labels, check_labels_known
+
+__all__ = ["METHODS", "certified_radii", "score_bounds"]
+
+Floats = NDArray[np.float64]
+
+METHODS = ("crown", "interval")
+_UNIT = 2.0**-53
+_MOST = 1 << 20  # numbers in the largest matrix of a chunk of points: what a cache holds
+_SMALLEST, _LARGEST = 1e-9, 1e6
+_BELOW = 1.0 - 1e-9
+
+
+def certified_radii(
+    classifier: NetworkClassifier, X: ArrayLike, y: ArrayLike, *, method: str = "crown", tolerance: float = 0.005
+) -> Floats:
+    """Return for each point a radius within which the network's prediction is proved to stay y.
+
+    Parameters
+    ----------
+    classifier : NetworkClassifier, fitted
+    X, y : array-likes of shapes (n, D) and (n,)
+    method : {"crown", "interval"}
+        "interval" is much faster and much weaker; "crown" is never below it.
+    tolerance : float
+        The search for a radius ends once one that is larger by this share is not certified.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        ℓ2 lengths, for perturbations in all directions (no box); 0 where the prediction is wrong or a tie. A network
+        without hidden layers has its exact radius, to a part in 10⁹.
+
+    Raises
+    ------
+    ValueError
+        A label is unknown, or shapes do not fit.
+
+    Notes
+    -----
+    Cost of a step and point with CROWN: for each pair of layers a product of their weight matrices.
+    """
+    check_choice("method", method, METHODS)
+    check_positive("tolerance", tolerance)
+    points = check_features(X, n_features=classifier.n_features_in_)
+    codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)
+    network = classifier.network_.to("cpu", torch.float64)
+    x, labels = torch.from_numpy(points), torch.from_numpy(codes.astype(np.int64))
+    with torch.no_grad():
+        prepared = _Prepared(network)
+        guess, right = _linear_guess(network, x, labels)
+        lower = torch.zeros(len(x), dtype=torch.float64)
+        rows = torch.nonzero(right).flatten()
+        if not len(rows):
+            return np.zeros(len(points))
+        x, labels, guess = x[rows], labels[rows], guess[rows]
+
+        def certified(how: str) -> Callable[[Tensor, Tensor], Tensor]:
+            def ask(which: Tensor, radius: Tensor) -> Tensor:
+                return _differences(prepared, x[which], radius, labels[which], how).amin(dim=1) > 0
+
+            return ask
+
+        found = _largest(certified("interval"), torch.zeros(len(rows), dtype=torch.float64), guess, tolerance)
+        if method == "crown":
+            found = _largest(certified("crown"), found, guess, tolerance)
+        lower[rows] = found
+    radii: Floats = lower.numpy()
+    return radii
+
+
+def score_bounds(
+    classifier: NetworkClassifier, X: ArrayLike, y: ArrayLike, radius: ArrayLike, *, method: str = "crown"
+) -> Floats:
+    """Return lower bounds, over the ball of this radius, on the score of y minus that of each other class.
+
+    Parameters
+    ----------
+    radius : array-like of shape (n,) or a number
+        ℓ2 lengths of at least 0.
+
+    Others are those of :func:`certified_radii`.
+
+    Returns
+    -------
+    ndarray of shape (n, C − 1)
+        In the order of ``classifier.classes_`` without y.
+    """
+    check_choice("method", method, METHODS)
+    points = check_features(X, n_features=classifier.n_features_in_)
+    codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)
+    lengths = np.broadcast_to(np.asarray(radius, dtype=np.float64), (len(points),))
+    if not (np.isfinite(lengths) & (lengths >= 0)).all():
+        raise ValueError(f"radius must be finite and not negative, got {lengths[:5].tolist()}")
+    with torch.no_grad():
+        bounds: Floats = _differences(
+            _Prepared(classifier.network_.to("cpu", torch.float64)),
+            torch.from_numpy(points),
+            torch.from_numpy(lengths.copy()),
+            torch.from_numpy(codes.astype(np.int64)),
+            method,
+        ).numpy()
+    return bounds
+
+
+# --- the search for the radius -------------------------------------------------------------------
+
+
+def _largest(certified: Callable[[Tensor, Tensor], Tensor], lower: Tensor, guess: Tensor, tolerance: float) -> Tensor:
+    """Double from the guess until nothing is certified, then bisect; ``lower`` is certified already."""
+    lower, upper = lower.clone(), torch.full_like(lower, torch.inf)
+    trial = torch.maximum(guess * _BELOW, 2 * lower)
+    active = torch.arange(len(lower))
+    while len(active):
+        good = certified(active, trial[active])
+        lower[active[good]] = trial[active[good]]
+        upper[active[~good]] = trial[active[~good]]
+        active = active[good & (trial[active] < _LARGEST)]
+        trial[active] *= 2
+    while True:
+        wide = torch.isfinite(upper) & (upper > lower * (1 + tolerance)) & (upper > _SMALLEST)
+        active = torch.nonzero(wide).flatten()
+        if not len(active):
+            return lower
+        low, high = lower[active], upper[active]
+        # by ratio: what is certified may be far below the guess, and large balls cost most
+        middle = torch.where(high > 4 * low, (torch.maximum(low, high / 1024) * high).sqrt(), (low + high) / 2)
+        good = certified(active, middle)
+        lower[active] = torch.where(good, middle, low)
+        upper[active] = torch.where(good, high, middle)
+
+
+def _linear_guess(network: Network, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The radius if the network were linear as it is at x, and where the score of the label is the only highest."""
+    with torch.enable_grad():
+        inputs = x.clone().requires_grad_()
+        scores = network(inputs)
+        own = scores.gather(1, labels[:, None])
+        best = torch.full((len(x),), torch.inf, dtype=torch.float64)
+        for c in range(scores.shape[1]):
+            difference = own[:, 0] - scores[:, c]
+            gradient = torch.autograd.grad(difference.sum(), inputs, retain_graph=True)[0]
+            ratio = difference.detach() / gradient.norm(dim=1).clamp(min=1e-300)
+            best = torch.where(labels == c, best, torch.minimum(best, ratio))
+    return best.detach().clamp(min=0.0, max=_LARGEST), best.detach() > 0
+
+
+# --- bounds --------------------------------------------------------------------------------------
+
+
+class _Prepared:
+    """A network with what every point needs of it: its rows, their norms, its layers with |W|."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.absolute = [layer.absolute() for layer in network.layers]
+        self.spread = [layer.absolute().without_bias() for layer in network.layers]
+        hidden, double = network.layers[:-1], torch.float64
+        self.rows = [layer.transposed(torch.eye(layer.n_outputs, dtype=double)) for layer in hidden]
+        zeros = [torch.zeros(1, rows.shape[1], dtype=double) for rows in self.rows]
+        self.offsets = [layer(zero) for layer, zero in zip(hidden, zeros)]
+        self.windows: list[Tensor] = []
+        if len(hidden) > 1 and isinstance(hidden[0], Convolution) and isinstance(hidden[1], Convolution):
+            self.windows = [hidden[0].from_window(hidden[1])]
+        lengths = np.cumsum([layer.fan_in + 4 for layer in network.layers])
+        self.rounding = [float(8 * (depth + 2) * n * _UNIT) for depth, n in enumerate(lengths)]
+
+
+@dataclass(frozen=True)
+class _Relaxed:
+    """Lines around the ReLUs of a layer, shape (n, width) each: slopes below and above, and where the upper begins."""
+
+    below: Tensor
+    above: Tensor
+    offset: Tensor
+
+    @classmethod
+    def around(cls, low: Tensor, high: Tensor) -> _Relaxed:
+        mixed = (low < 0) & (high > 0)
+        on = (low >= 0).to(low.dtype)
+        chord = torch.where(mixed, high / torch.where(mixed, high - low, 1.0), on)
+        below = torch.where(mixed, (high > -low).to(low.dtype), on)
+        return cls(below, chord, torch.where(mixed, -chord * low, 0.0))
+
+
+def _differences(prepared: _Prepared, x: Tensor, radius: Tensor, labels: Tensor, method: str) -> Tensor:
+    """Lower bounds on the score differences over the balls, shape (n, C − 1)."""
+    width = max(layer.n_outputs for layer in prepared.network.layers)
+    tallest = max((layer.n_outputs for layer in prepared.network.layers[1:-1]), default=1)
+    size = max(1, _MOST // (2 * tallest * max(width, x.shape[1]))) if method == "crown" else 512
+    parts = [
+        _chunk(prepared, x[i : i + size], radius[i : i + size], labels[i : i + size], method)
+        for i in range(0, len(x), size)
+    ]
+    return torch.cat(parts)
+
+
+def _chunk(prepared: _Prepared, x: Tensor, radius: Tensor, labels: Tensor, method: str) -> Tensor:
+    layers = prepared.network.layers
+    lines: list[_Relaxed] = []
+    low, high, magnitude = x, x, x.abs() + radius[:, None]
+    for depth, layer in enumerate(layers[:-1]):
+        magnitude = prepared.absolute[depth](magnitude)
+        slack = prepared.rounding[depth] * magnitude
+        if depth == 0:  # the exact range of an affine function over a ball
+            centre, reach = layer(x), radius[:, None] * prepared.rows[0].norm(dim=1)
+        else:
+            centre, reach = layer((low + high) / 2), prepared.spread[depth]((high - low) / 2)
+        below, above = centre - reach, centre + reach
+        if depth and method == "crown":
+            tighter = _through_windows if depth == 1 and prepared.windows else _through_rows
+            low_line, high_line = tighter(prepared, depth, lines, below, above, x, radius)
+            below, above = torch.maximum(below, low_line), torch.minimum(above, high_line)
+        below, above = below - slack, above + slack
+        lines.append(_Relaxed.around(below, above))
+        low, high = F.relu(below), F.relu(above)
+    last = layers[-1]
+    rows, constant = _against_label(last, labels)
+    if len(layers) == 1:
+        bounds = (rows @ x[:, :, None]).squeeze(2) + constant - radius[:, None] * rows.norm(dim=2)
+    else:
+        centre, reach = (low + high) / 2, (high - low) / 2
+        bounds = ((rows @ centre[:, :, None]) - (rows.abs() @ reach[:, :, None])).squeeze(2) + constant
+        if method == "crown":
+            bounds = torch.maximum(bounds, _backward(layers[:-1], lines, rows, constant, x, radius))
+    magnitude = prepared.absolute[-1](magnitude)
+    return bounds - 2 * prepared.rounding[-1] * magnitude.amax(dim=1, keepdim=True)
+
+
+def _through_rows(
+    prepared: _Prepared, depth: int, lines: Sequence[_Relaxed], below: Tensor, above: Tensor, x: Tensor, radius: Tensor
+) -> tuple[Tensor, Tensor]:
+    """CROWN's range of the inputs of a layer's ReLUs, where [below, above] has both signs at some point."""
+    layers = prepared.network.layers
+    low, high = below.clone(), above.clone()
+    open_ = torch.nonzero(((below < 0) & (above > 0)).any(dim=0)).flatten()
+    if len(open_):
+        rows = prepared.rows[depth][open_]
+        constant = prepared.offsets[depth][:, open_].expand(len(x), -1)
+        both = torch.cat([rows, -rows]).expand(len(x), -1, -1)
+        found = _backward(layers[:depth], lines, both, torch.cat([constant, -constant], dim=1), x, radius)
+        low[:, open_], high[:, open_] = found[:, : len(open_)], -found[:, len(open_) :]
+    return low, high
+
+
+def _through_windows(
+    prepared: _Prepared, depth: int, lines: Sequence[_Relaxed], below: Tensor, above: Tensor, x: Tensor, radius: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same behind two convolutions, where a neuron sees a small window of the image: 30 times faster."""
+    first, second = prepared.network.layers[:2]
+    assert isinstance(first, Convolution) and isinstance(second, Convolution)
+    line, filters = lines[0], second.weight.flatten(1)[:, None]
+    slopes = [second.windows(part)[:, None] for part in (line.below, line.above, line.offset)]
+    pixels, inside = (first.windows_through(second, part) for part in (x, torch.ones_like(x[:1])))
+    bias = first.bias.repeat_interleave(second.weight[0, 0].numel())
+    ends = []
+    for sign in (1.0, -1.0):
+        signed = sign * filters
+        constant = (signed.clamp(max=0.0) * slopes[2]).sum(dim=3)
+        onto = signed * torch.where(signed > 0, slopes[0], slopes[1])  # (n, filters, places, inputs of a filter)
+        constant = constant + onto @ bias + sign * second.bias[:, None]
+        rows = onto @ prepared.windows[0]
+        reach = radius[:, None, None] * (rows.square() * inside[:, None]).sum(dim=3).sqrt()
+        ends.append(sign * ((rows * pixels[:, None]).sum(dim=3) + constant - reach).flatten(1))
+    return ends[0], ends[1]
+
+
+def _against_label(last: Layer, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Score of the label minus each other one, affine in the last layer's input: rows (n, C − 1, width), constants."""
+    n_classes = last.n_outputs
+    others = torch.stack([torch.arange(n_classes)[torch.arange(n_classes) != c] for c in range(n_classes)])[labels]
+    rows = last.weight[labels][:, None] - last.weight[others]
+    return rows, last.bias[labels][:, None] - last.bias[others]
+
+
+def _backward(
+    layers: Sequence[Layer], lines: Sequence[_Relaxed], rows: Tensor, constant: Tensor, x: Tensor, radius: Tensor
+) -> Tensor:
+    """Lower bounds over the balls on rows · h + constant, h the output of the last ReLU; shape (n, S).
+
+    Parameters
+    ----------
+    rows, constant : Tensors of shapes (n, S, width) and (n, S)
+    """
+    for layer, line in zip(reversed(layers), reversed(lines)):
+        constant = constant + torch.einsum("nsw,nw->ns", rows.clamp(max=0.0), line.offset)
+        rows = rows * torch.where(rows > 0, line.below[:, None], line.above[:, None])
+        flat = rows.flatten(0, 1)
+        constant = constant + layer.constant(flat).view(constant.shape)
+        rows = layer.transposed(flat).view(*constant.shape, -1)
+    return torch.einsum("nsd,nd->ns", rows, x) + constant - radius[:, None] * rows.norm(dim=2)
