@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from arml.comparison import Competitor, competitors
 from arml.curves import Curve, robust_error
 from arml.files import write_bytes
 from arml.known import known_of_methods
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches: one and two columns of a paper
 _GRID = 150
 _DASHES: Any = (0, (3, 2))
+_CHANCES: Any = (0, (5, 1.5))
 _BAND = 0.4
 _DARK, _GREY = "#333333", "#8A8A8A"
 _LOOSE: dict[str, Any] = {"color": "#E4E4E4", "lw": 0}
+COMPARISON = "networks"
+"""How the names of figures of K-NN beside networks begin."""
 _STYLES = {
     "euclidean": ("#000000", "o"),
     "nca": ("#E69F00", "s"),
@@ -80,7 +84,7 @@ def draw_figures(study: Study, folder: str | os.PathLike[str]) -> list[Drawn]:
     """Draw every figure of the study into `folder`.
 
     For each data set: ``exact-<name>``, the exact 1-NN curves of all methods, and ``band-<name>-k<K>``, for
-    each K > 1 the band between attack and certificate, a panel a method.
+    each K > 1 the band between attack and certificate, a panel a method; ``networks-<name>``, 1-NN beside networks.
 
     Returns
     -------
@@ -99,6 +103,11 @@ def draw_figures(study: Study, folder: str | os.PathLike[str]) -> list[Drawn]:
             for k in sorted({curve.n_neighbors for curve in certified if curve.n_neighbors > 1}):
                 figure, alt = band_figure(study, dataset, k)
                 name = f"band-{dataset}-k{k}"
+                drawn.append(Drawn(name, dataset, alt, save_figure(figure, Path(folder), name)))
+            compared = competitors(study, dataset)
+            if compared:
+                figure, alt = comparison_figure(study, dataset, compared)
+                name = f"{COMPARISON}-{dataset}"
                 drawn.append(Drawn(name, dataset, alt, save_figure(figure, Path(folder), name)))
     return drawn
 
@@ -228,6 +237,44 @@ def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, s
     errors = {known.method: float(robust_error(known.lower, [middle])[0]) for known, _ in pairs}
     words = f"{dataset}, {n_neighbors}-NN, {kind}, a panel a method. Certified: {_in_words(middle, errors)}"
     return figure, words
+
+
+def comparison_figure(study: Study, dataset: str, found: Sequence[Competitor]) -> tuple[Figure, str]:
+    """Certified robust error of 1-NN and of networks, attacks as thin lines (Figure 2); returns (figure, alt text)."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    figure = Figure(figsize=(PAGE_WIDTH * 0.8, 3.0), layout="constrained")
+    axes = figure.add_subplot()
+    radii, names = study.radii[dataset], [one.name for one in found]
+    grid = np.linspace(0.0, max(radii), _GRID)
+    keys = []
+    for one in found:
+        colour, marker = style(one.name, names)
+        line: Any = "-" if one.sure else _CHANCES
+        emphasis = one.name == "arml"
+        axes.plot(
+            grid, one.proved.errors(grid), color=colour, ls=line, lw=1.8 if emphasis else 1.3, zorder=3 + emphasis
+        )
+        dots: dict[str, Any] = {"marker": marker, "ms": 7.0 if marker == "*" else 4.0, "mec": "white", "mew": 0.5}
+        axes.plot(radii, one.proved.errors(radii), ls="none", color=colour, clip_on=False, zorder=5 + emphasis, **dots)
+        if one.broken is not None:
+            axes.plot(grid, one.broken.errors(grid), color=colour, lw=0.6)
+        kind = ", exact" if one.proved.kind == "exact" else ""
+        keys.append(Line2D([], [], color=colour, ls=line, lw=1.3, label=f"{one.label}{kind}", **dots))
+    if any(one.broken is not None for one in found):
+        keys.append(Line2D([], [], color=_DARK, lw=0.6, label="the same network, attacked"))
+    if not all(one.sure for one in found):
+        keys.append(Line2D([], [], color=_DARK, ls=_CHANCES, lw=1.3, label="dashed: holds with a probability"))
+    _finish(axes, radii)
+    axes.set_xlabel("perturbation radius (ℓ₂)")
+    axes.set_ylabel("certified robust error")
+    axes.set_title(f"{dataset}: {found[0].proved.n_points} test points", loc="left")
+    figure.legend(handles=keys, loc="outside right upper", frameon=False)
+    middle = study.middle_radius(dataset)
+    at = sorted((float(one.proved.errors([middle])[0]), one.label) for one in found)
+    words = ", ".join(f"{label} {error:.3f}" for error, label in at)
+    return figure, f"{dataset}, certified robust error of 1-NN and of networks. At radius {middle:g}: {words}."
 
 
 def _finish(axes: Axes, radii: Sequence[float]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from arml import paper
+from arml.comparison import check_smoothing, comparison_markdown, competitors
 from arml.decided import decided_csv
-from arml.figures import Drawn, draw_figures
+from arml.figures import COMPARISON, Drawn, draw_figures
 from arml.files import write_json, write_text
 from arml.known import known_of_methods
 from arml.markup import markdown_table
@@ -57,6 +58,7 @@ def write_report(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
         The folder cannot be written to.
     """
     study.sandwich.raise_if_failed()
+    check_smoothing(study)
     folder = Path(folder)
     texts = {
         "tables/overview.md": overview_markdown(study),
@@ -69,6 +71,11 @@ def write_report(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
         "tables/runtime.md": runtime_markdown(study),
         "tables/runtime.csv": runtime_csv(study),
     }
+    if study.networks:
+        texts |= {
+            "tables/networks.md": comparison_markdown(study),
+            "tables/networks.csv": errors_csv(study, study.networks),
+        }
     written = []
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -84,8 +91,8 @@ def headline_metrics(study: Study) -> dict[str, Any]:
     """Return the numbers for ``dvc metrics``: data set → method → error at the middle radius, by evidence.
 
     Keys are ``clean_<K>nn`` and ``<kind>_<K>nn`` (``<kind>_<K>nn_<algorithm>`` for algorithms the paper does not
-    use), ``unknown_<K>nn`` where bounds were tightened, and ``unsolved``; beside the methods ``radius`` says which
-    radius that is. ``sandwich`` and ``certificates`` count.
+    use), ``unknown_<K>nn`` where bounds were tightened, and ``unsolved``; of a network the name of its certificate.
+    Beside the methods ``radius`` says which radius that is. ``sandwich`` and ``certificates`` count.
     """
     found: dict[str, Any] = {}
     for dataset in study.dataset_names:
@@ -100,6 +107,9 @@ def headline_metrics(study: Study) -> dict[str, Any]:
             if curve.kind != "attacked":
                 numbers[f"clean_{curve.n_neighbors}nn"] = round(curve.clean_error, 6)
             numbers["unsolved"] += curve.n_unsolved
+        for one in competitors(study, dataset):
+            if one.name not in entry:
+                entry[one.name] = {one.proved.algorithm: round(float(one.proved.errors([middle])[0]), 6)}
         for known, theirs in known_of_methods(study, dataset, study.n_neighbors):
             if theirs is not None:
                 entry[known.method][f"unknown_{study.n_neighbors}nn"] = round(float(known.shares([middle])[0, 2]), 6)
@@ -137,17 +147,27 @@ def index_markdown(study: Study, figures: Sequence[Drawn], figure_folder: str = 
         (table2_markdown(study), table2_curves(study)),
     ):
         lines += [_demoted(text)] if curves else []
-    if figures:
+    compared = [figure for figure in figures if figure.name.startswith(COMPARISON)]
+    if compared:
+        lines += [_demoted(comparison_markdown(study))]
+        lines += [line for figure in compared for line in (_image(figure, figure_folder), "")]
+    others = [figure for figure in figures if figure not in compared]
+    if others:
         lines += ["## Figures", ""]
-    for figure in figures:
-        lines += [f"![{figure.alt}]({figure_folder}/{figure.name}.svg)", ""]
+    for figure in others:
+        lines += [_image(figure, figure_folder), ""]
     if study.timings is not None and study.timings.num_rows:
         lines += [_demoted(runtime_markdown(study))]
     lines += ["## Provenance", "", *_provenance_lines(study)]
     files = "[Table 1](tables/table1.csv), [Table 2](tables/table2.csv), [decided](tables/decided.csv), "
+    files += "[networks](tables/networks.csv), " if study.networks else ""
     files += "[every curve](tables/errors.csv), "
     lines += ["", f"As CSV: {files}[runtimes](tables/runtime.csv). As JSON: [metrics](metrics.json)."]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _image(figure: Drawn, folder: str) -> str:
+    return f"![{figure.alt}]({folder}/{figure.name}.svg)"
 
 
 def _demoted(markdown: str) -> str:

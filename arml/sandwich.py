@@ -22,6 +22,8 @@ from arml.schemas import column, conform
 # An attack's norm is rounded once, a bound at most a few times; certificates carry their own safe margin.
 _ROUNDING = 1e-12
 _LOWER_KINDS, _UPPER_KINDS = ("exact", "certified"), ("exact", "attacked")
+PROBABILISTIC = ("smoothing",)
+"""Algorithms whose radii hold with a probability: no lower bounds here, see :mod:`arml.comparison`."""
 
 
 class SandwichError(ArmlError):
@@ -132,7 +134,8 @@ def check_sandwich(*tables: pa.Table, tolerance: float = _ROUNDING) -> SandwichR
     starts = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
     kind = column(table, "kind").astype(str)
     lower, upper = column(table, "lower"), column(table, "upper")
-    lower = np.where(np.isin(kind, _LOWER_KINDS), lower, -np.inf)
+    sure = ~np.isin(column(table, "algorithm").astype(str), PROBABILISTIC)
+    lower = np.where(np.isin(kind, _LOWER_KINDS) & sure, lower, -np.inf)
     upper = np.where(np.isnan(upper), np.inf, upper)
     highest, lowest = np.maximum.reduceat(lower, starts), np.minimum.reduceat(upper, starts)
     broken = {"bounds": highest > lowest * (1 + tolerance)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from arml.paper import ALGORITHMS, ATTACK_STEPS, N_NEIGHBORS, dataset_rank
 from arml.results import read_provenance, read_table
 from arml.rows import concat
 from arml.sandwich import SandwichReport, check_sandwich
-from arml.schemas import METHOD_ORDER, STAGE_ORDER, column, conform, method_rank
+from arml.schemas import METHOD_ORDER, NETWORK, STAGE_ORDER, column, conform, method_rank
 
 METHOD_LABELS = {name: name.upper() for name in METHOD_ORDER} | {"euclidean": "Euclidean"}
 ALGORITHM_LABELS = {
@@ -29,6 +29,11 @@ ALGORITHM_LABELS = {
     "hopskipjump": "HopSkipJump",
     "pointwise": "Pointwise attack",
     "geometric": "geometric attack",
+    "crown": "CROWN",
+    "interval": "interval propagation",
+    "smoothing": "randomized smoothing",
+    "ddn": "DDN",
+    "fmn": "FMN",
 }
 
 
@@ -54,12 +59,16 @@ class Study:
     Attributes
     ----------
     curves : tuple of Curve
-        In report order: data set (the paper's order), K, kind, algorithm, method.
+        Of K-NN, in report order: data set (the paper's order), K, kind, algorithm, method.
+    networks : tuple of Curve
+        Of neural networks, in the same order.
     sandwich : SandwichReport
     radii : dict
         Data set → the radii of its tables.
     fits : dict
         Data set → method → facts of the fit (a learner's ``fit_summary_``).
+    network_facts : dict
+        Data set → network → provenance of its file, in the order of the params.
     datasets : dict
         Data set → provenance of its processed split.
     params : mapping
@@ -78,6 +87,8 @@ class Study:
     timings: pa.Table | None
     checked: int = 0
     certificates: int = 0
+    networks: tuple[Curve, ...] = ()
+    network_facts: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def dataset_names(self) -> list[str]:
@@ -153,6 +164,7 @@ def build_study(
     params: Mapping[str, Any] | None = None,
     timings: pa.Table | None = None,
     checks: Sequence[pa.Table] = (),
+    network_facts: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> Study:
     """Gather a study from tables in memory; see `Study` for the arguments.
 
@@ -180,7 +192,9 @@ def build_study(
                        c.algorithm != ALGORITHMS[c.kind], c.algorithm, method_rank(c.method)),
     )  # fmt: skip
     return Study(
-        curves=tuple(curves),
+        curves=tuple(curve for curve in curves if curve.n_neighbors != NETWORK),
+        networks=tuple(curve for curve in curves if curve.n_neighbors == NETWORK),
+        network_facts=network_facts or {},
         sandwich=check_sandwich(*results),
         radii={name: tuple(float(radius) for radius in radii[name]) for name in names},
         fits={name: dict((fits or {}).get(name, {})) for name in names},
@@ -193,9 +207,9 @@ def build_study(
 
 
 def _proved_rows(table: pa.Table) -> int:
-    """How many rows come with a stored certificate: all but attacks and what branch and bound found (K > 1)."""
+    """How many rows come with a stored certificate: those of 1-NN and of K-NN certificates."""
     kind, k = column(table, "kind"), column(table, "n_neighbors")
-    return int(((kind == "certified") | ((kind == "exact") & (k == 1))).sum())
+    return int((((kind == "certified") & (k != NETWORK)) | ((kind == "exact") & (k == 1))).sum())
 
 
 def _refuse_rejected(checks: Sequence[pa.Table]) -> None:
@@ -213,6 +227,7 @@ def load_study(
     checks: Iterable[str | os.PathLike[str]],
     radii: Mapping[str, Sequence[float]],
     params: Mapping[str, Any],
+    networks: Iterable[str | os.PathLike[str]] = (),
 ) -> Study:
     """Gather a study from its files.
 
@@ -224,7 +239,8 @@ def load_study(
         Metric files; their provenance must hold ``dataset``, ``method`` and ``fit`` (the ``fit_summary_``).
     splits : mapping
         Data set → a processed split file, whose provenance describes the data set.
-    timings, checks : iterables of paths
+    timings, checks, networks : iterables of paths
+        Of networks the files of their weights.
     radii, params : as in `Study`
 
     Raises
@@ -240,6 +256,10 @@ def load_study(
         if lacking:
             raise DataError(f"{path}: expected provenance with {', '.join(lacking)}; run 'dvc repro' to write it")
         fits.setdefault(facts["dataset"], {})[facts["method"]] = facts["fit"]
+    network_facts: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for path in networks:
+        facts = read_provenance(path)
+        network_facts.setdefault(facts["dataset"], {})[facts["method"]] = facts
     costs = [read_table(path, "timings").replace_schema_metadata(None) for path in timings]
     return build_study(
         [read_table(path, "results") for path in results],
@@ -249,6 +269,7 @@ def load_study(
         params=params,
         timings=pa.concat_tables(costs) if costs else None,
         checks=[read_table(path, "checks") for path in checks],
+        network_facts=network_facts,
     )
 
 

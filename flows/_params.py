@@ -189,9 +189,7 @@ def _check_networks(networks: Any, datasets: Mapping[str, Any], seed: int) -> No
             raise ParamsError(f"{where} must be {{certificate: …, parameters}}, got {model!r}")
         _one_of(f"{where}.certificate", model["certificate"], CERTIFICATES)
         if (model["certificate"] == "smoothing") != (model.get("noise", 0) != 0):
-            raise ParamsError(
-                f"{where}.noise must be positive for smoothing, and absent for other certificates"
-            )
+            raise ParamsError(f"{where}.noise must be positive for smoothing, and absent for other certificates")
         try:
             NetworkClassifier(**{"random_state": seed, **network_options(model)})._check_params()
         except (ValueError, TypeError) as error:

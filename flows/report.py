@@ -9,6 +9,7 @@ from prefect import flow, task
 
 from flows import _layout, _params
 
+NETWORK_STAGES = ("train_networks", "certify_networks", "attack_networks")
 MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
 
 
@@ -17,13 +18,20 @@ def write_reports(params: dict[str, Any]) -> int:
     from arml.report import write_report
     from arml.study import load_study
 
-    names = list(params["datasets"])
+    names, compared = list(params["datasets"]), params["networks"]["datasets"]
     study = load_study(
-        results=[_layout.result(name, stage) for name in names for stage in _layout.RESULT_FILES],
+        results=[
+            *(_layout.result(name, stage) for name in names for stage in _layout.RESULT_FILES),
+            *(_layout.result(name, stage) for name in compared for stage in _layout.NETWORK_RESULT_FILES),
+        ],
         metrics=[_layout.metric(name, method) for name in names for method in params["methods"]],
         checks=[_layout.checked(name) for name in names],
         splits={name: _layout.train_split(name) for name in names},
-        timings=[_layout.timings(name, stage) for name in names for stage in MEASURED],
+        timings=[
+            *(_layout.timings(name, stage) for name in names for stage in MEASURED),
+            *(_layout.timings(name, stage) for name in compared for stage in NETWORK_STAGES),
+        ],
+        networks=[_layout.network(name, model) for name in compared for model in params["networks"]["models"]],
         radii={name: _params.dataset_spec(params, name).radii for name in names},
         params={key: value for key, value in params.items() if key != "run"},
     )

@@ -166,3 +166,44 @@ def exact_knn(X, y, x, label, M, K):
         if delta is not None:
             best = min(best, float(np.linalg.norm(delta)))
     return best
+
+
+# --- ReLU networks -------------------------------------------------------------------------------
+
+
+def network_scores(layers, x):
+    """Scores of a dense ReLU network, layers [(W, b), …], at one point."""
+    for W, b in layers[:-1]:
+        x = np.maximum(W @ x + b, 0.0)
+    W, b = layers[-1]
+    return W @ x + b
+
+
+def exact_network(layers, x, label):
+    """Distance to the nearest point where another score reaches the label's: every pattern of active ReLUs is a
+    polyhedron on which the scores are affine. For networks of a few neurons."""
+    if np.argmax(network_scores(layers, x)) != label:
+        return 0.0
+    sizes = [len(b) for _, b in layers[:-1]]
+    best = np.inf
+    for bits in itertools.product([0.0, 1.0], repeat=sum(sizes)):
+        J, c = np.eye(len(x)), np.zeros(len(x))
+        A, limits, used = [], [], 0
+        for (W, b), size in zip(layers[:-1], sizes):
+            J, c = W @ J, W @ c + b
+            on = np.array(bits[used : used + size])
+            used += size
+            side = np.where(on > 0, -1.0, 1.0)  # on: J δ' + c >= 0, else <= 0
+            A.append(side[:, None] * J)
+            limits.append(-side * c)
+            J, c = on[:, None] * J, on * c
+        W, b = layers[-1]
+        J, c = W @ J, W @ c + b
+        for other in range(len(b)):
+            if other == label:
+                continue
+            rows = np.vstack([*A, (J[label] - J[other])[None]])
+            bound = np.concatenate([*limits, [c[other] - c[label]]])
+            way = min_norm_point(rows, bound - rows @ x)
+            best = best if way is None else min(best, float(np.linalg.norm(way)))
+    return best

@@ -36,7 +36,7 @@ METHODS = ("crown", "interval")
 _UNIT = 2.0**-53
 _MOST = 1 << 20  # numbers in the largest matrix of a chunk of points: what a cache holds
 _SMALLEST, _LARGEST = 1e-9, 1e6
-_BELOW = 1.0 - 1e-9
+_BELOW = 1.0 - 1e-6
 
 
 def certified_radii(
@@ -57,7 +57,7 @@ def certified_radii(
     -------
     ndarray of shape (n,)
         ℓ2 lengths, for perturbations in all directions (no box); 0 where the prediction is wrong or a tie. A network
-        without hidden layers has its exact radius, to a part in 10⁹.
+        without hidden layers has its exact radius, to a part in 10⁶.
 
     Raises
     ------
@@ -170,7 +170,8 @@ def _linear_guess(network: Network, x: Tensor, labels: Tensor) -> tuple[Tensor, 
             gradient = torch.autograd.grad(difference.sum(), inputs, retain_graph=True)[0]
             ratio = difference.detach() / gradient.norm(dim=1).clamp(min=1e-300)
             best = torch.where(labels == c, best, torch.minimum(best, ratio))
-    return best.detach().clamp(min=0.0, max=_LARGEST), best.detach() > 0
+    # in fewer digits than rounding can reach, so that a point's search is the same whatever it comes with
+    return best.detach().clamp(min=0.0, max=_LARGEST).float().double(), best.detach() > 0
 
 
 # --- bounds --------------------------------------------------------------------------------------
@@ -238,7 +239,9 @@ def _chunk(prepared: _Prepared, x: Tensor, radius: Tensor, labels: Tensor, metho
         if depth and method == "crown":
             tighter = _through_windows if depth == 1 and prepared.windows else _through_rows
             low_line, high_line = tighter(prepared, depth, lines, below, above, x, radius)
-            below, above = torch.maximum(below, low_line), torch.minimum(above, high_line)
+            open_ = (below < 0) & (above > 0)  # elsewhere a point's bounds would depend on its neighbours'
+            below = torch.where(open_, torch.maximum(below, low_line), below)
+            above = torch.where(open_, torch.minimum(above, high_line), above)
         below, above = below - slack, above + slack
         lines.append(_Relaxed.around(below, above))
         low, high = F.relu(below), F.relu(above)

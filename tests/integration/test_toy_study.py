@@ -24,7 +24,7 @@ def test_full_run_makes_every_result_and_says_what_it_did(finished: tuple[Worksp
         assert (data / "metrics" / "toy" / f"{method}.parquet").is_file()
     rows = {
         name: pq.read_table(data / "results" / "toy" / f"{name}.parquet").num_rows
-        for name in ("exact", "certified", "checked", "attacked", "tightened")
+        for name in ("exact", "certified", "checked", "attacked", "tightened", "networks", "networks_attacked")
     }
     assert rows == {
         "exact": 30 * 6,
@@ -32,9 +32,14 @@ def test_full_run_makes_every_result_and_says_what_it_did(finished: tuple[Worksp
         "checked": 30 * 6 * 3,
         "attacked": 10 * 6 * 2,
         "tightened": 10 * 6,
+        "networks": 30 * 2,
+        "networks_attacked": 10 * 2,
     }
     assert "check toy: 540 certificates accepted" in output
     reports = workspace.path / "reports"
+    for network in ("crown", "smoothing-0.2"):
+        assert (data / "networks" / "toy" / f"{network}.parquet").is_file()
+    assert (reports / "figures" / "networks-toy.svg").is_file()
     assert (reports / "index.md").is_file() and list((reports / "tables").glob("*.md"))
     assert json.loads((reports / "metrics.json").read_text())
     assert "6/6 parts, 100 %" in output and "orchestration" in output
@@ -98,7 +103,7 @@ def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:
 def test_same_bytes_from_nothing_with_other_shards_and_attacks_in_processes(
     finished: tuple[Workspace, str], study: Workspace
 ) -> None:
-    for name in ("raw", "processed", "metrics", "certificates", "results", "work", "timings"):
+    for name in ("raw", "processed", "metrics", "networks", "certificates", "results", "work", "timings"):
         shutil.rmtree(study.path / "data" / name)
     for name in ("reports", ".dvc/cache", ".dvc/tmp"):
         shutil.rmtree(study.path / name)

@@ -80,6 +80,43 @@ def tables(datasets: tuple[str, ...] = tuple(RADII), sample: int = 150) -> list[
     return made
 
 
+def network_tables(dataset: str = "pendigits", sample: int = 100, inside: int = 0) -> list[pa.Table]:
+    """Certified and attacked rows of a network under CROWN and of a smoothed one, `inside` hit within their radii."""
+    made = []
+    rng = np.random.default_rng(9)
+    n = N_POINTS[dataset]
+    for name, algorithm in (("crown", "crown"), ("smoothing-0.2", "smoothing")):
+        label = rng.integers(0, 3, n)
+        prediction = np.where(rng.random(n) < 0.02, (label + 1) % 3, label)
+        right = prediction == label
+        radius = np.where(right, 0.2 * rng.gamma(6.0, 1 / 6.0, n), 0.0)
+        if algorithm == "smoothing":
+            radius[rng.random(n) < 0.05] = 0.0  # abstains
+        norm = np.where(radius > 0, 1.5 * radius, 0.3)[:sample]
+        norm[:inside] = 0.5 * radius[:inside]
+        same: dict[str, Any] = {"dataset": dataset, "method": name, "n_neighbors": 0}
+        made.append(certified_table(**same, label=label, prediction=prediction, radius=radius, algorithm=algorithm))
+        status = np.where(right, "bounded", "misclassified")[:sample]
+        made.append(
+            attacked_table(
+                **same,
+                index=np.arange(sample),
+                label=label[:sample],
+                prediction=prediction[:sample],
+                norm=norm,
+                status=status,
+                algorithm="ddn",
+            )
+        )
+    return made
+
+
+def network_facts(dataset: str = "pendigits") -> dict[str, Any]:
+    """What the files of these networks say of themselves."""
+    fit = {"architecture": "mlp", "layers": [[8, 16], [10, 8]], "n_parameters": 226, "n_iter": 60}
+    return {dataset: {"crown": {"fit": {**fit, "noise": 0.0}}, "smoothing-0.2": {"fit": {**fit, "noise": 0.2}}}}
+
+
 def timings() -> pa.Table:
     """Two parts of verification and one fit."""
     base = {"dataset": "pendigits", "method": "arml", "n_neighbors": 0, "start": 0, "peak_memory_mib": 310.4}
@@ -88,16 +125,23 @@ def timings() -> pa.Table:
     return timings_table([{**part, "start": 600, "peak_memory_mib": 200.0}, part, fit])
 
 
-def study(datasets: tuple[str, ...] = tuple(RADII), sample: int = 150) -> Study:
+def study(
+    datasets: tuple[str, ...] = tuple(RADII), sample: int = 150, networks: bool = False, inside: int = 0
+) -> Study:
     """The tables as a study, with fits worth a note."""
     subset = {"method": "nca", "n_fit_samples": 1500, "n_train": 7494, "n_iter": 30, "converged": False}
     whole = {"method": "arml", "n_fit_samples": 7494, "n_train": 7494, "n_iter": 1000, "converged": None}
     noted = {**whole, "dropped_features": [3], "notes": ["local scaling as the package does it"]}
     return build_study(
-        tables(datasets, sample),
+        [*tables(datasets, sample), *(network_tables(inside=inside) if networks else [])],
         radii=RADII,
         fits={name: {"nca": subset, "arml": whole, "lfda": noted} for name in datasets},
         datasets={name: {"source": "package", "fingerprint": "ab" * 32, "n_train": 7494} for name in datasets},
-        params={"attack": {"steps": 800, "sample": sample}, "seed": 42},
+        params={
+            "attack": {"steps": 800, "sample": sample},
+            "networks": {"certify": {"alpha": 0.001}, "attack": {"bounds": [0, 1]}},
+            "seed": 42,
+        },
+        network_facts=network_facts() if networks else {},
         timings=timings(),
     )

@@ -25,11 +25,13 @@ from arml.results import (
     read_provenance,
     read_split,
     read_table,
+    read_weights,
     table_provenance,
     timings_table,
     write_metric,
     write_split,
     write_table,
+    write_weights,
 )
 from tests.unit.report_data import tables, timings
 
@@ -111,7 +113,7 @@ def test_attacked_rows_keep_the_norm_and_zero_where_misclassified() -> None:
         ({"upper": [0.5, np.nan, 0.0]}, "'upper' holds NaN or negative"),
         ({"status": ["exact", "fine", "exact"]}, r"'status' holds \['fine'\]; known: exact, bounded"),
         ({"lower": [0.5, 0.1]}, r"shape \(3,\) as label has, got \{'lower': \(2,\)\}"),
-        ({"index": [0, -1, 2]}, "'index' values below 0"),
+        ({"index": [0, -1, 2]}, "'index' holds values below 0"),
         ({"label": [0.5, 1.0, 1.0]}, "wrong type"),
     ],
 )
@@ -144,6 +146,7 @@ def test_concat_does_not_depend_on_the_split_into_tables() -> None:
         (1, "exact"),
         (1, "certified"),
         (1, "attacked"),
+        (11, "exact"),
         (11, "certified"),
         (11, "attacked"),
     ]
@@ -346,6 +349,20 @@ def test_failed_write_leaves_the_old_file(written: Path) -> None:
     assert [p.name for p in written.parent.iterdir()] == ["exact.parquet"]
 
 
+def test_weights_come_back_as_they_went(tmp_path: Path) -> None:
+    file, facts = tmp_path / "net.parquet", {"dataset": "toy"}
+    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((1, 2, 2, 2), np.float32), np.zeros(4, np.float32)]
+    write_weights(file, arrays, facts)
+    found, known = read_weights(file)
+    assert known == facts and [a.shape for a in found] == [a.shape for a in arrays]
+    assert all((a == b).all() and a.dtype == np.float32 for a, b in zip(found, arrays))
+    with pytest.raises(DataError, match="'values' holds NaN"):
+        write_weights(file, [np.array([np.nan], np.float32)], facts)
+    table = pa.table({"shape": [[2, 2]], "values": [[1.0]]})
+    with pytest.raises(DataError, match="1 values came for the shape"):
+        write_table(file, table, "weights", facts)
+
+
 def test_unknown_schema_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="results, timings, evidence, checks, trials, metric, processed; got 'result'"):
+    with pytest.raises(ValueError, match="checks, trials, weights, metric, processed; got 'result'"):
         write_table(tmp_path / "x", small(), "result", {})

@@ -68,6 +68,24 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("tighten.programs", 0, "tighten.programs must be a whole number >= 1"),
         ("tighten.nodes", -1, "tighten.nodes must be a whole number >= 0"),
         ("tighten.time_limit", 0, "tighten.time_limit must be a positive number of seconds, or null"),
+        ("networks", {"datasets": []}, "networks lacks the key"),
+        ("networks.datasets", ["mnist"], "networks.datasets: 'mnist' is unknown"),
+        ("networks.datasets", "pendigits", "networks.datasets must be a list of different data sets"),
+        ("networks.models", {}, "networks.models must map names to networks"),
+        ("networks.models", {"arml": {"certificate": "crown"}}, "no name of a metric"),
+        ("networks.models", {"a/b": {"certificate": "crown"}}, "a name is made of letters"),
+        ("networks.models", {"a": {"noise": 1}}, "must be {certificate"),
+        ("networks.models", {"a": {"certificate": "lipschitz"}}, "choose from crown, interval, smoothing"),
+        ("networks.models", {"a": {"certificate": "smoothing"}}, "noise must be positive for smoothing"),
+        ("networks.models", {"a": {"certificate": "crown", "noise": 1}}, "absent for other certificates"),
+        ("networks.models", {"a": {"certificate": "crown", "epochs": 0}}, "networks.models.a: epochs must be"),
+        ("networks.models", {"a": {"certificate": "crown", "lr": 1}}, "networks.models.a"),
+        ("networks.certify.alpha", 1, "networks.certify.alpha must lie between 0 and 1"),
+        ("networks.certify.n", 0, "networks.certify.n must be"),
+        ("networks.certify.sample", 0, "networks.certify.sample must be"),
+        ("networks.attack.algorithm", "pgd", "choose from ddn, fmn"),
+        ("networks.attack.steps", 0, "networks.attack.steps"),
+        ("networks.attack.bounds", [1, 0], "networks.attack.bounds must be .low, high."),
         ("runtime", {"usps": {}}, "runtime has the unknown key 'usps'"),
         ("runtime", {"pendigits": {"trials": 1}}, "runtime.pendigits"),
         ("runtime", {"pendigits": {"trials": 0, "threads": [1], "fits": {"a": {"method": "nca"}}}}, "trials"),
@@ -128,5 +146,5 @@ def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch
     assert not (workspace / "flows" / "gone.py").exists()
     assert (workspace / "flows" / "verify.py").read_bytes() == (ROOT / "flows" / "verify.py").read_bytes()
     assert (workspace / "flows" / "train.py").stat().st_mtime_ns == state
-    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, gap, paper, runtime, toy"):
+    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, gap, networks, paper"):
         _study.prepare("x")

@@ -1,0 +1,90 @@
+"""Randomized smoothing: the closed form on a linear classifier, coverage, and noise that is each point's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binom, norm
+
+from arml.networks import NetworkClassifier, SmoothedClassifier, lower_confidence_bound
+
+W, B = np.array([[1.0, 2.0], [-1.0, 0.5]]), np.array([0.25, 0.0])
+
+
+def linear() -> NetworkClassifier:
+    return NetworkClassifier(hidden=()).restored(2, [0, 1], [W, B])
+
+
+def distance(X: Any) -> Any:
+    """Signed distance to the boundary, positive on the side of class 0: the radius of the smoothed classifier."""
+    return (X @ (W[0] - W[1]) + B[0] - B[1]) / np.linalg.norm(W[0] - W[1])
+
+
+def test_the_closed_form_on_a_linear_classifier() -> None:
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    sigma, n, alpha = 0.7, 20_000, 0.001
+    found = SmoothedClassifier(linear(), sigma, n=n, alpha=alpha).certified_radii(X)
+    exact = np.abs(distance(X))
+    sure = exact > 0.2 * sigma
+    assert (found.prediction == np.where(distance(X) > 0, 0, 1))[sure].all()
+    assert (found.radius > exact).sum() <= binom.ppf(1 - 1e-6, len(X), alpha)
+    # how far n samples can show it: the bound that all votes in favour give
+    most = sigma * norm.ppf(lower_confidence_bound(n, n, alpha))
+    near = sure & (exact < 0.6 * most)
+    assert near.sum() > 50 and (found.radius[near] > exact[near] - 0.1 * sigma).all()
+    assert (found.radius <= most).all() and (found.abstained == (found.radius == 0)).all()
+
+
+@pytest.mark.parametrize("p", [0.5, 0.51, 0.8, 0.97, 0.999])
+@pytest.mark.parametrize("n", [20, 300])
+def test_the_bound_covers_as_it_says(p: float, n: int) -> None:
+    alpha, trials = 0.05, 20_000
+    votes = np.random.default_rng([n, int(1000 * p)]).binomial(n, p, trials)
+    low = {k: lower_confidence_bound(int(k), n, alpha) for k in np.unique(votes)}
+    misses = sum(int(low[k] > p) for k in votes)
+    assert misses <= binom.ppf(1 - 1e-6, trials, alpha)
+    # and it is the exact bound: with this success probability, so many votes or more come with probability alpha
+    k = int(votes[0])
+    assert binom.sf(k - 1, n, low[k]) == pytest.approx(alpha, rel=1e-6)
+
+
+def test_the_bound_at_its_ends() -> None:
+    assert lower_confidence_bound(0, 50, 0.001) == 0.0
+    assert lower_confidence_bound(50, 50, 0.001) == pytest.approx(0.001 ** (1 / 50))
+
+
+def test_each_point_has_its_own_noise_whatever_it_comes_with() -> None:
+    X = np.random.default_rng(1).normal(size=(6, 2)) * 0.3
+    smoothed = SmoothedClassifier(linear(), 0.5, n0=30, n=700, random_state=4)
+    whole = smoothed.certified_radii(X, range(10, 16))
+    part = smoothed.certified_radii(X[[4, 1]], [14, 11])
+    assert (part.radius == whole.radius[[4, 1]]).all() and (part.prediction == whole.prediction[[4, 1]]).all()
+    assert (smoothed.predict(X, range(10, 16)) == whole.prediction).all()
+    assert (smoothed.certified_radii(X, range(6)).radius != whole.radius).any()
+    assert (SmoothedClassifier(linear(), 0.5, n=700).certified_radii(X, range(10, 16)).radius != whole.radius).any()
+
+
+def test_undecided_points_abstain() -> None:
+    x = -B[0] / np.sum((W[0] - W[1]) ** 2) * (W[0] - W[1])
+    assert distance(x) == pytest.approx(0)
+    found = SmoothedClassifier(linear(), 1.0, n=1000).certified_radii(x[None])
+    assert found.abstained.all() and (found.radius == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma": 0.0}, "sigma must be"),
+        ({"n": 0}, "n must be"),
+        ({"n0": 0}, "n0 must be"),
+        ({"alpha": 1.0}, "alpha must be below 1"),
+        ({"random_state": -1}, "random_state must be"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SmoothedClassifier(linear(), **{"sigma": 1.0, **options})
+    with pytest.raises(ValueError, match="indices must be 1 whole numbers"):
+        SmoothedClassifier(linear(), 1.0).certified_radii([[0.0, 0.0]], [-1])
