@@ -155,7 +155,8 @@ def _check_datasets(datasets: Any) -> None:
 def _check_tighten(tighten: Any) -> None:
     _keys("tighten", tighten, TIGHTEN, required=TIGHTEN)
     _sample("tighten.sample", tighten["sample"])
-    _neighbors("tighten.n_neighbors", tighten["n_neighbors"])
+    if tighten["n_neighbors"] != []:
+        _neighbors("tighten.n_neighbors", tighten["n_neighbors"])
     if 1 in tighten["n_neighbors"]:
         raise ParamsError("tighten.n_neighbors has 1, whose radii are exact already (verify): take larger numbers")
     _integer("tighten.programs", tighten["programs"], 1)

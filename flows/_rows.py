@@ -97,7 +97,7 @@ def _schema(stage: str) -> str:
 def join(dataset: str, stage: str, files: Sequence[Path], params: Mapping[str, Any]) -> None:
     """Write the stage's result file from its parts, in one order, whatever the shards were."""
     from arml.evidence import results_of
-    from arml.results import concat, provenance, read_provenance, read_table, write_table
+    from arml.results import RESULTS, concat, provenance, read_provenance, read_table, write_table
 
     train = _layout.train_split(dataset)
     methods, section = _section(stage, params)
@@ -116,4 +116,4 @@ def join(dataset: str, stage: str, files: Sequence[Path], params: Mapping[str, A
     for leftover in target.parent.glob(f".{target.name}.*.tmp"):  # of a killed run
         leftover.unlink()
     rows = [results_of(read_table(file, _schema(stage))) for file in files]
-    write_table(target, concat(rows), "results", facts)
+    write_table(target, concat(rows) if rows else RESULTS.empty_table(), "results", facts)

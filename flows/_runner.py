@@ -224,6 +224,7 @@ def run_parts(
         ) from cause
     for job in jobs:
         read_record(records / f"{job['name']}.json", job["key"])
+    records.mkdir(parents=True, exist_ok=True)  # there is nothing in it where a stage is switched off
     kept = [p.output for p in parts] + [records / f"{p.name}.json" for p in parts]
     for written in {folder, *(p.output.parent for p in parts)}:
         prune(written, kept)

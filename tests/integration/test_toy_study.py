@@ -120,6 +120,17 @@ def test_same_bytes_from_nothing_with_other_shards_and_attacks_in_processes(
     assert not differing
 
 
+def test_tightening_can_be_switched_off(study: Workspace) -> None:
+    params = study.params()
+    params["tighten"]["n_neighbors"] = []
+    study.set_params(params)
+    study.repro()
+    assert read_table(study.path / "data/results/toy/tightened.parquet", "results").num_rows == 0
+    page = (study.path / "reports" / "index.md").read_text()
+    assert "branch and bound" not in page and "Certified robust error, 3-NN" in page
+    assert "nothing has changed" in study.repro()
+
+
 def test_a_clone_restores_all_by_dvc_pull(study: Workspace, tmp_path: Path) -> None:
     study.dvc("remote", "add", "-d", "shelf", str(tmp_path / "remote"))
     study.dvc("push", "-q")
