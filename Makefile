@@ -20,7 +20,7 @@ help:
 	@echo "make full       MNIST and Fashion-MNIST in full, from the mirror too"
 	@echo "make sensitivity | seeds | options   sweeps of ARML's parameters (flows/sweeps) into reports/"
 	@echo "make runtime    running times of the learners, section 4.4 (40 minutes, idle machine), into reports/"
-	@echo "make networks   1-NN beside neural networks on MNIST and Fashion-MNIST (NETMIN minutes), from the mirror, into reports/"
+	@echo "make networks   1-NN beside neural networks on MNIST and Fashion-MNIST (25 minutes), from the mirror, into reports/"
 	@echo "make gap        certificates against attacks at K = 11 on 1000 points (45 minutes), from the mirror, into reports/"
 	@echo "make toy        a study of seconds, in a workspace of its own"
 	@echo "make test       all tests"

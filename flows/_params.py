@@ -100,7 +100,7 @@ def check(params: Any) -> dict[str, Any]:
     _sample("check.sample", params["check"]["sample"])
     _keys("attack", attack, ATTACK, required=ATTACK)
     _one_of("attack.algorithm", attack["algorithm"], tuple(ATTACKS))
-    _neighbors("attack.n_neighbors", attack["n_neighbors"])
+    _neighbors("attack.n_neighbors", attack["n_neighbors"], or_none=True)
     samples, count = attack["sample"], len(attack["n_neighbors"])
     if isinstance(samples, list) and len(samples) != count:
         raise ParamsError(f"attack.sample must be one number or {count}, one for each of n_neighbors; got {samples!r}")
@@ -155,8 +155,7 @@ def _check_datasets(datasets: Any) -> None:
 def _check_tighten(tighten: Any) -> None:
     _keys("tighten", tighten, TIGHTEN, required=TIGHTEN)
     _sample("tighten.sample", tighten["sample"])
-    if tighten["n_neighbors"] != []:
-        _neighbors("tighten.n_neighbors", tighten["n_neighbors"])
+    _neighbors("tighten.n_neighbors", tighten["n_neighbors"], or_none=True)
     if 1 in tighten["n_neighbors"]:
         raise ParamsError("tighten.n_neighbors has 1, whose radii are exact already (verify): take larger numbers")
     _integer("tighten.programs", tighten["programs"], 1)
@@ -325,8 +324,8 @@ def _sample(where: str, value: Any) -> None:
         _integer(where, value, 1, "or all")
 
 
-def _neighbors(where: str, values: Any) -> None:
-    if not isinstance(values, list) or not values or len(set(map(str, values))) != len(values):
+def _neighbors(where: str, values: Any, or_none: bool = False) -> None:
+    if not isinstance(values, list) or not (values or or_none) or len(set(map(str, values))) != len(values):
         raise ParamsError(f"{where} must be a list of different whole numbers, e.g. [1, 11]; got {values!r}")
     for value in values:
         _integer(where, value, 1)
