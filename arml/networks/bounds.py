@@ -137,7 +137,7 @@ def score_bounds(
 def _largest(certified: Callable[[Tensor, Tensor], Tensor], lower: Tensor, guess: Tensor, tolerance: float) -> Tensor:
     """Double from the guess until nothing is certified, then bisect; ``lower`` is certified already."""
     lower, upper = lower.clone(), torch.full_like(lower, torch.inf)
-    trial = torch.maximum(guess * _BELOW, 2 * lower)
+    trial = torch.maximum(guess * _BELOW, 2 * lower).clamp(min=_SMALLEST)
     active = torch.arange(len(lower))
     while len(active):
         good = certified(active, trial[active])

@@ -157,6 +157,17 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
         score_bounds(network, [[0.0, 0.0]], [0], -1.0)
 
 
+def test_extreme_networks_end_the_search() -> None:
+    """No gradient, a tiny lead, a lead that no ball of any size overcomes."""
+    constant = [(np.zeros((3, 2)), np.zeros(3)), (np.zeros((2, 3)), np.array([1.0, 0.0]))]
+    assert certified_radii(dense(constant), [[0.5, 0.5]], [0])[0] >= 1e6
+    tiny = [(np.eye(2), np.zeros(2))]
+    found = certified_radii(dense(tiny), [[1e-60, 0.0], [0.0, 0.0]], [0, 0])
+    assert found.tolist() == [0.0, 0.0]
+    dead = [(np.eye(2), np.full(2, -5.0)), (np.eye(2), np.array([1.0, 0.0]))]
+    assert 4.9 < certified_radii(dense(dead), [[0.0, 0.0]], [0], tolerance=1e-4)[0] <= 6.0
+
+
 def test_rounding_is_counted() -> None:
     """Scores that differ by less than float64 can tell are not certified."""
     big = 2.0**40
