@@ -13,8 +13,13 @@ def test_the_lock_knows_every_stage_of_every_data_set():
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     each = {stage: entry["foreach"].strip("${}") for stage, entry in stages.items() if "foreach" in entry}
-    assert set(each.values()) == {"datasets", "runtime"}
-    expected = {f"{stage}@{name}" for stage, section in each.items() for name in params[section]}
+    names = {
+        "datasets": params["datasets"],
+        "networks.datasets": params["networks"]["datasets"],
+        "runtime": params["runtime"],
+    }
+    assert set(each.values()) == set(names)
+    expected = {f"{stage}@{name}" for stage, section in each.items() for name in names[section]}
     assert set(locked) == expected | {"report"}
 
 

@@ -148,7 +148,10 @@ def test_an_unwritable_data_folder_is_a_clear_error(study: Workspace) -> None:
 
 
 def test_a_missing_mirror_says_what_to_set(study: Workspace) -> None:
-    study.set_params(study.params() | {"datasets": {"usps": {"source": "mirror"}}})
+    params = study.params()
+    params["datasets"] = {"usps": {"source": "mirror"}}
+    params["networks"]["datasets"] = []
+    study.set_params(params)
     output = study.stage("download", "--dataset", "usps", code=1)
     assert "usps" in output and "ARML_MIRROR" in output and "Traceback" not in output
 
