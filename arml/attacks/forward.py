@@ -6,6 +6,7 @@ about every point, :class:`PrunedForward` looks at the few training points that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,8 @@ Ints = NDArray[np.intp]
 
 _CROWDED = 0.75
 """Rows no longer asked about are dropped once the others are at most this share."""
+_SCANNED = 64
+"""Rows that look at all N points together: one product of matrices, of at most so many rows."""
 
 
 class Forward(Protocol):
@@ -83,8 +86,8 @@ class PrunedForward:
 
     Notes
     -----
-    Cost a call: O(n (width + D) r), plus O(wide r) for a new anchor and O(N r) for a new wide list.
-    Memory: O(n (width r + wide)).
+    Cost a call: O(n (width + D) r), plus O(wide r) for a new anchor and O(N r) for a new wide list; those of one
+    call are made together. Memory: O(n (width r + wide)), and 64 N floats.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class PrunedForward:
         self._offset_sq[:, -1] = np.inf
         self._label = np.zeros((n, columns), dtype=np.intp)
         self._beyond = np.full(n, -np.inf)
-        self._wide_rows: list[Ints | None] = [np.zeros(0, dtype=np.intp)] * n
+        self._wide_rows: list[Ints] = [np.zeros(0, dtype=np.intp)] * n
         self._wide_anchor = np.zeros((n, rank))
         self._wide_beyond = np.full(n, -np.inf)
         self._live = np.arange(n)
@@ -134,8 +137,7 @@ class PrunedForward:
         distances, order, to_next, to_rest = self._nearest(Z, slice(None))
         strayed = np.flatnonzero(active & ~(to_rest > tolerance))
         if strayed.size:
-            for row in strayed:
-                self._move_anchor(int(row), Z[row])
+            self._move_anchors(strayed, Z[strayed])
             again = self._nearest(Z[strayed], strayed)
             distances[strayed], order[strayed], to_next[strayed], to_rest[strayed] = again
         labels = self._label.take(self._columns_of_row + order)
@@ -173,38 +175,49 @@ class PrunedForward:
         tied = self._label[row][np.abs(distances - kth) <= tolerance]
         return bool((tied == tied[0]).all())
 
-    def _move_anchor(self, row: int, z: Floats) -> None:
-        """Anchor a row at its candidate z: list the ``width`` nearest training points and a bound on the rest."""
-        self.n_anchored += 1
-        reference, width = self._reference, self._width
-        centered = reference.centered(z[None])
-        u = centered[0] if self._components is None else self._components @ centered[0]
-        slack = float(reference.margin(centered, np.zeros(1))[0])
-        beyond = float(self._wide_beyond[row] - np.sqrt(np.square(u - self._wide_anchor[row]).sum()))
-        chosen, last = self._closest(self._wide_rows[row], u, width, slack)
-        if last > beyond:
-            chosen, beyond = self._closest(None, u, self._wide, slack)
-            self.n_scanned += 1
-            self._wide_rows[row] = None if self._wide == reference.n_train else chosen
-            self._wide_anchor[row], self._wide_beyond[row] = u, beyond
-            chosen, last = self._closest(chosen, u, width, slack)
-        offset = reference.u[chosen] - u
-        self._anchor[row] = z
-        self._offset[row, :-1] = offset
-        self._offset_sq[row, :-1] = np.square(offset).sum(axis=1)
-        self._label[row, :-1] = reference.codes[chosen]
-        self._beyond[row] = min(last, beyond)
-
-    def _closest(self, listed: Ints | None, u: Floats, width: int, slack: float) -> tuple[Ints, float]:
-        """The ``width`` nearest to u among the ``listed`` training points (None: all), and how far the others are."""
+    def _move_anchors(self, rows: Ints, Z: Floats) -> None:
+        """Anchor rows at their candidates Z (m, D): list the ``width`` nearest training points, bound all others."""
+        self.n_anchored += rows.size
         reference = self._reference
-        if listed is None:
-            points, squared, rows = reference.u, reference.u_sq, np.arange(reference.n_train)
-        else:
-            points, squared, rows = reference.u[listed], reference.u_sq[listed], listed
-        if width >= rows.size:
-            return rows, np.inf
-        relative = squared - 2.0 * (points @ u)
-        order = np.argpartition(relative, width)
-        last = np.sqrt(max(relative[order[width]] + u @ u - slack, 0.0)) * (1.0 - 1e-12)
-        return rows[order[:width]], float(last)
+        centered = reference.centered(Z)
+        U = centered if self._components is None else centered @ self._components.T
+        slack = reference.margin(centered, np.zeros(len(Z)))
+        beyond = self._wide_beyond[rows] - np.sqrt(np.square(U - self._wide_anchor[rows]).sum(axis=1))
+        lists = [self._closest(self._wide_rows[row], u, blur) for row, u, blur in zip(rows, U, slack)]
+        short = np.flatnonzero([last > limit for (_, last), limit in zip(lists, beyond)])
+        for start in range(0, short.size, _SCANNED):
+            some = short[start : start + _SCANNED]
+            for place, (chosen, last) in zip(some, self._scan(U[some], slack[some])):
+                row, beyond[place] = rows[place], last
+                self._wide_rows[row], self._wide_anchor[row], self._wide_beyond[row] = chosen, U[place], last
+                lists[place] = self._closest(chosen, U[place], slack[place])
+        for row, z, u, (chosen, last), limit in zip(rows, Z, U, lists, beyond):
+            offset = reference.u[chosen] - u
+            self._anchor[row] = z
+            self._offset[row, :-1] = offset
+            self._offset_sq[row, :-1] = np.square(offset).sum(axis=1)
+            self._label[row, :-1] = reference.codes[chosen]
+            self._beyond[row] = min(last, limit)
+
+    def _closest(self, listed: Ints, u: Floats, slack: float) -> tuple[Ints, float]:
+        """The ``width`` nearest to u among the ``listed`` training points, and how far the others are."""
+        points, squared = self._reference.u[listed], self._reference.u_sq[listed]
+        chosen, last = _least(squared - 2.0 * (points @ u), self._width, u, slack)
+        return listed[chosen], last
+
+    def _scan(self, U: Floats, slack: Floats) -> Iterator[tuple[Ints, float]]:
+        """The ``wide`` nearest to each of U (m, r) among all training points, and how far the others are."""
+        self.n_scanned += len(U)
+        relative = U @ self._reference.u.T
+        relative *= -2.0
+        relative += self._reference.u_sq
+        return (_least(row, self._wide, u, blur) for row, u, blur in zip(relative, U, slack))
+
+
+def _least(relative: Floats, width: int, u: Floats, slack: float) -> tuple[Ints, float]:
+    """Places of the ``width`` least of ‖x_j − u‖² − ‖u‖², and a lower bound on √ of the least of the others'."""
+    if width >= relative.size:
+        return np.arange(relative.size), np.inf
+    order = np.argpartition(relative, width)
+    last = np.sqrt(max(relative[order[width]] + u @ u - slack, 0.0)) * (1.0 - 1e-12)
+    return order[:width], float(last)
