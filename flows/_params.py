@@ -35,6 +35,7 @@ BOUNDS = ("theorem1", "plurality", "packing")
 ATTACKS = {"boundary": ("steps", "batch_size"), "hopskipjump": ("steps",), "pointwise": ()}  # what each takes
 RUN = {"runner", "workers", "shard_size", "devices", "threads_per_task"}
 RUNTIME = {"trials", "threads", "fits"}
+DEFAULT = "default"  # of a sample that differs between data sets
 CHECKED = "ARML_PARAMS_CHECKED"  # in the environment of a run: digest of the params it has checked
 RUNNERS = ("auto", "threads", "processes", "dask", "ray")
 # the part of a stage's name, a file's name and a command line: nothing a shell would read twice
@@ -82,10 +83,10 @@ def check(params: Any) -> dict[str, Any]:
     _check_methods(params["methods"], params["train"], params["seed"])
     verify, certify, attack = params["verify"], params["certify"], params["attack"]
     _keys("verify", verify, VERIFY, required=VERIFY)
-    _sample("verify.sample", verify["sample"])
+    _sample("verify.sample", verify["sample"], params["datasets"])
     _time_limit("verify.time_limit", verify["time_limit"])
     _keys("certify", certify, CERTIFY, required=CERTIFY)
-    _sample("certify.sample", certify["sample"])
+    _sample("certify.sample", certify["sample"], params["datasets"])
     if certify["bound"] == "exact":
         raise ParamsError("certify.bound: exact radii for K > 1 are the section tighten's; choose a bound for certify")
     _one_of("certify.bound", certify["bound"], BOUNDS)
@@ -97,22 +98,18 @@ def check(params: Any) -> dict[str, Any]:
             "take an odd number or certify.bound: plurality or packing"
         )
     _keys("check", params["check"], CHECK, required=CHECK)
-    _sample("check.sample", params["check"]["sample"])
+    _sample("check.sample", params["check"]["sample"], params["datasets"])
     _keys("attack", attack, ATTACK, required=ATTACK)
     _one_of("attack.algorithm", attack["algorithm"], tuple(ATTACKS))
     _neighbors("attack.n_neighbors", attack["n_neighbors"], or_none=True)
-    samples, count = attack["sample"], len(attack["n_neighbors"])
-    if isinstance(samples, list) and len(samples) != count:
-        raise ParamsError(f"attack.sample must be one number or {count}, one for each of n_neighbors; got {samples!r}")
-    for sample in samples if isinstance(samples, list) else [samples]:
-        _sample("attack.sample", sample)
+    _sample("attack.sample", attack["sample"], params["datasets"], len(attack["n_neighbors"]))
     for name in ("steps", "batch_size"):
         if attack[name] is not None:
             if name not in ATTACKS[attack["algorithm"]]:
                 raise ParamsError(f"attack.{name} must be null: {attack['algorithm']} has none; got {attack[name]!r}")
             _integer(f"attack.{name}", attack[name], 1, "or null")
     _check_bounds("attack.bounds", attack["bounds"])
-    _check_tighten(params["tighten"])
+    _check_tighten(params["tighten"], params["datasets"])
     _check_networks(params["networks"], params["datasets"], params["seed"])
     _check_runtime(params["runtime"], params["datasets"], params["seed"])
     _check_run(params["run"])
@@ -131,6 +128,12 @@ def dataset_spec(params: Mapping[str, Any], name: str) -> Any:
     from arml.datasets import spec_from_entry
 
     return spec_from_entry(name, dict(params["datasets"][name] or {}))
+
+
+def sample_of(section: Mapping[str, Any], dataset: str) -> Any:
+    """The sample that a section of the params names for a data set: all, a number, or one for each of n_neighbors."""
+    sample = section["sample"]
+    return sample.get(dataset, sample.get(DEFAULT)) if isinstance(sample, Mapping) else sample
 
 
 # --- sections ------------------------------------------------------------------------------------
@@ -152,9 +155,9 @@ def _check_datasets(datasets: Any) -> None:
             raise ParamsError(f"datasets.{name}: {error}") from error
 
 
-def _check_tighten(tighten: Any) -> None:
+def _check_tighten(tighten: Any, datasets: Mapping[str, Any]) -> None:
     _keys("tighten", tighten, TIGHTEN, required=TIGHTEN)
-    _sample("tighten.sample", tighten["sample"])
+    _sample("tighten.sample", tighten["sample"], datasets)
     _neighbors("tighten.n_neighbors", tighten["n_neighbors"], or_none=True)
     if 1 in tighten["n_neighbors"]:
         raise ParamsError("tighten.n_neighbors has 1, whose radii are exact already (verify): take larger numbers")
@@ -196,14 +199,14 @@ def _check_networks(networks: Any, datasets: Mapping[str, Any], seed: int) -> No
             raise ParamsError(f"{where}: {error}") from error
     certify, attack = networks["certify"], networks["attack"]
     _keys("networks.certify", certify, NETWORKS_CERTIFY, required=NETWORKS_CERTIFY)
-    _sample("networks.certify.sample", certify["sample"])
+    _sample("networks.certify.sample", certify["sample"], datasets)
     for key in ("n0", "n"):
         _integer(f"networks.certify.{key}", certify[key], 1)
     for key in ("tolerance", "alpha"):
         if not (_is_number(certify[key]) and 0 < certify[key] < 1):
             raise ParamsError(f"networks.certify.{key} must lie between 0 and 1, got {certify[key]!r}")
     _keys("networks.attack", attack, NETWORKS_ATTACK, required=NETWORKS_ATTACK)
-    _sample("networks.attack.sample", attack["sample"])
+    _sample("networks.attack.sample", attack["sample"], datasets)
     _one_of("networks.attack.algorithm", attack["algorithm"], GRADIENT_ATTACKS)
     _integer("networks.attack.steps", attack["steps"], 1)
     _check_bounds("networks.attack.bounds", attack["bounds"])
@@ -319,9 +322,18 @@ def _time_limit(where: str, value: Any) -> None:
         raise ParamsError(f"{where} must be a positive number of seconds, or null for none; got {value!r}")
 
 
-def _sample(where: str, value: Any) -> None:
-    if value != "all":
-        _integer(where, value, 1, "or all")
+def _sample(where: str, value: Any, datasets: Mapping[str, Any], count: int = 0) -> None:
+    """One sample for all, or one a data set; where there is a ``count``, each a number or a list of so many."""
+    if isinstance(value, Mapping):
+        _keys(where, value, {*datasets, DEFAULT}, required=set() if set(datasets) <= set(value) else {DEFAULT})
+        for name, own in value.items():
+            _sample(f"{where}.{name}", own, {}, count)
+        return
+    if count and isinstance(value, list) and len(value) != count:
+        raise ParamsError(f"{where} must be one number or {count}, one for each of n_neighbors; got {value!r}")
+    for number in value if count and isinstance(value, list) else [value]:
+        if number != "all":
+            _integer(where, number, 1, "or all")
 
 
 def _neighbors(where: str, values: Any, or_none: bool = False) -> None:

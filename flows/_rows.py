@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows import _layout
+from flows import _layout, _params
 from flows._cache import code_hash, content_hash
 from flows._runner import Job, Part
 
@@ -36,7 +36,8 @@ def shards(
     networks, size = params["networks"]["models"], params["run"]["shard_size"]
     n_test = read_provenance(_layout.test_split(dataset))["n_test"]
     # a list gives each number of neighbours its own sample
-    samples = section["sample"] if isinstance(section["sample"], list) else [section["sample"]] * len(n_neighbors)
+    sample = _params.sample_of(section, dataset)
+    samples = sample if isinstance(sample, list) else [sample] * len(n_neighbors)
     parts = []
     for method in methods:
         own = {"network": networks[method]} if stage in _layout.NETWORK_RESULT_FILES else {}
@@ -108,7 +109,7 @@ def join(dataset: str, stage: str, files: Sequence[Path], params: Mapping[str, A
         fingerprint=read_provenance(train)["fingerprint"],
         seed=params["seed"],
         methods=methods,
-        params=section,
+        params={**section, "sample": _params.sample_of(section, dataset)},
         metrics={m: content_hash(_layout.model(dataset, stage, m)) for m in methods},
         code=code_hash(f"flows.{stage}"),
     )

@@ -72,12 +72,12 @@ def flow_(dataset: str) -> None:
     from arml.results import provenance, read_provenance, write_table
 
     params, target, files = _params.current(), _layout.checked(dataset), _files(dataset)
-    sample, seed = params["check"]["sample"], params["seed"]
+    sample, seed = _params.sample_of(params["check"], dataset), params["seed"]
     rows = evaluated_rows(read_provenance(_layout.test_split(dataset))["n_test"], sample, seed)
     parts = list(_parts(dataset, files, {"sample": sample, "seed": seed, "rows": digest(rows)}))
     audits = run_parts(check_certificates, dataset, "check", parts, params)
     verdicts = join_audits(audits, files, [_layout.result(dataset, stage) for stage in _layout.PROOFS], rows)
-    facts = provenance(dataset=dataset, stage="check", params=params["check"], seed=seed)
+    facts = provenance(dataset=dataset, stage="check", params={"sample": sample}, seed=seed)
     write_table(target, verdicts, "checks", facts)
     collect_timings(dataset, "check", parts)
     rejected = rejections(verdicts)

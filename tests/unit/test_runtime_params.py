@@ -52,6 +52,11 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("check.sample", "some", "check.sample must be a whole number >= 1 or all"),
         ("attack.sample", [5], "attack.sample must be one number or 2, one for each of n_neighbors"),
         ("attack.sample", [5, 0], "attack.sample must be a whole number >= 1 or all"),
+        ("attack.sample", {"pendigits": 5}, "attack.sample lacks the key 'default'"),
+        ("attack.sample", {"usps": 5, "default": 5}, "attack.sample has the unknown key 'usps'"),
+        ("attack.sample", {"pendigits": [5], "default": 5}, "attack.sample.pendigits must be one number or 2"),
+        ("verify.sample", {"pendigits": 0, "default": 5}, "verify.sample.pendigits must be a whole number >= 1 or all"),
+        ("verify.sample", [5, 5], "verify.sample must be a whole number >= 1 or all"),
         ("certify.n_neighbors", [2], "Theorem 1 is unsound"),
         ("certify.n_neighbors", [11, 11], "different whole numbers"),
         ("certify.bound", "exact", "exact radii for K > 1 are the section tighten's"),
@@ -148,3 +153,11 @@ def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch
     assert (workspace / "flows" / "train.py").stat().st_mtime_ns == state
     with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, gap, networks, paper"):
         _study.prepare("x")
+
+
+def test_a_sample_may_differ_between_data_sets(params: dict[str, Any]) -> None:
+    params["attack"]["sample"] = {"pendigits": [5, "all"], "default": 7}
+    section = _params.check(params)["attack"]
+    assert _params.sample_of(section, "pendigits") == [5, "all"]
+    assert _params.sample_of(section, "satimage") == 7
+    assert _params.sample_of(params["verify"], "satimage") == "all"
