@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 
 help:
 	@echo "make repro      build the environment if needed, run the default study (dvc repro)"
-	@echo "make paper      the paper's study: six data sets, from the mirror in ARML_MIRROR"
+	@echo "make paper      the paper's study: six data sets, from the mirror in ARML_MIRROR, into reports/ (says its cost first)"
 	@echo "make full       MNIST and Fashion-MNIST in full, from the mirror too"
 	@echo "make sensitivity | seeds | options   sweeps of ARML's parameters (flows/sweeps) into reports/"
 	@echo "make runtime    running times of the learners, section 4.4 (40 minutes, idle machine), into reports/"
@@ -28,6 +28,10 @@ help:
 	@echo "make bench      time against a straightforward implementation; reports/benchmarks"
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
 	@echo "make clean-env  remove $(VENV)"
+
+# a study's reports, out of its workspace into this repository
+keep = rm -rf reports/$(1) && mkdir -p reports/$(1) && cd .studies/$(1)/reports && \
+  cp -R index.html index.md metrics.json tables figures ../../../reports/$(1)/
 
 env: $(STAMP)
 
@@ -53,6 +57,7 @@ repro: $(STAMP)
 
 paper: $(STAMP)
 	@$(BIN)/python -m flows.repro --study paper
+	@$(call keep,paper)
 
 full: $(STAMP)
 	@$(BIN)/python -m flows.repro --study full
@@ -62,13 +67,11 @@ sensitivity seeds options: $(STAMP)
 
 gap: $(STAMP)
 	@$(BIN)/python -m flows.repro --study gap
-	@rm -rf reports/gap && mkdir -p reports/gap
-	@cp -R .studies/gap/reports/index.md .studies/gap/reports/tables .studies/gap/reports/figures reports/gap/
+	@$(call keep,gap)
 
 networks: $(STAMP)
 	@$(BIN)/python -m flows.repro --study networks
-	@rm -rf reports/networks && mkdir -p reports/networks
-	@cp -R .studies/networks/reports/index.md .studies/networks/reports/tables .studies/networks/reports/figures reports/networks/
+	@$(call keep,networks)
 
 runtime: $(STAMP)
 	@$(BIN)/python -m flows.repro --study runtime runtime_report@usps

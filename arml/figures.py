@@ -1,4 +1,4 @@
-"""Robust-error curves as figures: SVG and PNG, the same bytes for the same curves.
+"""Robust-error curves as figures: SVG, PDF and PNG, the same bytes for the same curves.
 
 One colour, line and marker a method, everywhere: the palette of Okabe and Ito, which colour-blind readers
 tell apart, and markers that remain in grey. matplotlib is imported when a figure is drawn, never before.
@@ -33,6 +33,8 @@ _CHANCES: Any = (0, (5, 1.5))
 _BAND = 0.4
 _DARK, _GREY = "#333333", "#8A8A8A"
 _LOOSE: dict[str, Any] = {"color": "#E4E4E4", "lw": 0}
+BOUNDARIES = "boundaries"
+"""The name of Figure 1."""
 COMPARISON = "networks"
 """How the names of figures of K-NN beside networks begin."""
 _STYLES = {
@@ -64,7 +66,7 @@ _SETTINGS: Any = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure on disk: `name`.svg and `name`.png, and what it shows in words."""
+    """A figure on disk: `name`.svg, `name`.pdf and `name`.png, and what it shows in words."""
 
     name: str
     dataset: str
@@ -124,10 +126,11 @@ def house_style() -> Iterator[None]:
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, ...]:
-    """Write `name`.svg and `name`.png, without a date; returns their paths."""
+    """Write `name`.svg, `name`.pdf and `name`.png, without a date; returns their paths."""
     files = []
     for suffix, options in (
         ("svg", {"metadata": {"Date": None}}),
+        ("pdf", {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}}),
         ("png", {"dpi": 200, "metadata": {"Software": None}}),
     ):
         stream = io.BytesIO()

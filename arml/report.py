@@ -6,27 +6,25 @@ Every number on the page is computed from the study's files.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from arml import paper
+from arml.boundaries import ToyFit, draw_boundaries
 from arml.comparison import check_smoothing, comparison_markdown, competitors
 from arml.decided import decided_csv
-from arml.figures import COMPARISON, Drawn, draw_figures
+from arml.differences import differences_csv
+from arml.figures import draw_figures
 from arml.files import write_json, write_text
 from arml.known import known_of_methods
-from arml.markup import markdown_table
+from arml.latex import errors_latex
+from arml.page import page_html
+from arml.plots import plot_files
 from arml.runtimes import runtime_csv, runtime_markdown
+from arml.sections import Appendix, Section, keep_figures, report_sections, section_markdown
 from arml.study import Study
-from arml.tables import (
-    errors_csv,
-    overview_markdown,
-    table1_curves,
-    table1_markdown,
-    table2_curves,
-    table2_markdown,
-)
+from arml.tables import errors_csv, overview_markdown, table1_curves, table1_markdown, table2_curves, table2_markdown
 from arml.verdict import verdict_lines
 
 _CLAIM = (
@@ -36,14 +34,25 @@ _CLAIM = (
 )
 
 
-def write_report(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
+def write_report(
+    study: Study,
+    folder: str | os.PathLike[str],
+    *,
+    toy: Sequence[ToyFit] = (),
+    appendices: Sequence[Appendix] = (),
+) -> list[Path]:
     """Check the sandwich, then write the whole report into `folder`.
 
     Parameters
     ----------
     study : Study
     folder : path
-        Gets ``index.md``, ``metrics.json``, ``tables/`` (Markdown and CSV) and ``figures/`` (SVG and PNG).
+        Gets ``index.html`` and ``index.md``, ``metrics.json``, ``tables/`` (Markdown, CSV, LaTeX), ``figures/`` (SVG,
+        PDF and PNG) and ``plots/`` (curves for ``dvc plots``).
+    toy : sequence of ToyFit
+        The metrics of Figure 1; without them it is left out.
+    appendices : sequence of Appendix
+        Other reports to take in.
 
     Returns
     -------
@@ -64,27 +73,33 @@ def write_report(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
         "tables/overview.md": overview_markdown(study),
         "tables/table1.md": table1_markdown(study),
         "tables/table1.csv": errors_csv(study, table1_curves(study)),
+        "tables/table1.tex": errors_latex(study, table1_curves(study)),
         "tables/table2.md": table2_markdown(study),
         "tables/table2.csv": errors_csv(study, table2_curves(study)),
+        "tables/table2.tex": errors_latex(study, table2_curves(study)),
         "tables/decided.csv": decided_csv(study),
+        "tables/differences.csv": differences_csv(study),
         "tables/errors.csv": errors_csv(study, study.curves),
         "tables/runtime.md": runtime_markdown(study),
         "tables/runtime.csv": runtime_csv(study),
+        **{f"plots/{name}.csv": text for name, text in plot_files(study).items()},
     }
     if study.networks:
         texts |= {
             "tables/networks.md": comparison_markdown(study),
             "tables/networks.csv": errors_csv(study, study.networks),
         }
-    written = []
+    figures = folder / "figures"
+    drawn = [*([draw_boundaries(toy, figures)] if toy else []), *draw_figures(study, figures)]
+    kept = [(appendix, keep_figures(appendix, figures)) for appendix in appendices]
+    sections = report_sections(study, drawn, kept)
+    texts["index.md"] = index_markdown(study, sections)
+    texts["index.html"] = page_html(study, _CLAIM, _gate_facts(study), sections)
     for name, text in texts.items():
         write_text(folder / name, text)
-        written.append(folder / name)
-    drawn = draw_figures(study, folder / "figures")
-    written += [path for figure in drawn for path in figure.files]
     write_json(folder / "metrics.json", headline_metrics(study))
-    write_text(folder / "index.md", index_markdown(study, drawn))
-    return [*written, folder / "metrics.json", folder / "index.md"]
+    pictures = [path for figure in (*drawn, *(one for _, own in kept for one in own)) for path in figure.files]
+    return [*(folder / name for name in texts), *pictures, folder / "metrics.json"]
 
 
 def headline_metrics(study: Study) -> dict[str, Any]:
@@ -122,9 +137,8 @@ def headline_metrics(study: Study) -> dict[str, Any]:
     return found
 
 
-def index_markdown(study: Study, figures: Sequence[Drawn], figure_folder: str = "figures") -> str:
-    """Return the report's page: claim and verdict, overview, tables, figures, runtimes, provenance."""
-    pairs = "; ".join(f"{pair}: {count}" for pair, count in study.sandwich.comparisons.items())
+def index_markdown(study: Study, sections: Sequence[Section], figure_folder: str = "figures") -> str:
+    """Return the report as Markdown: claim and verdict first, then every part."""
     lines = [
         "# Robust nearest neighbours: results",
         "",
@@ -133,74 +147,23 @@ def index_markdown(study: Study, figures: Sequence[Drawn], figure_folder: str = 
         "## Verdict",
         "",
         *(verdict_lines(study) or ["- This study holds no methods to compare."]),
-        f"- Certificate ≤ exact ≤ attack: {study.sandwich.n_comparisons} comparisons ({pairs}), "
-        f"{len(study.sandwich.violations)} violations.",
-        f"- Certificates checked again from what is stored, without the solvers: {study.checked} of "
-        f"{study.certificates}{', all accepted' if study.checked else ''}.",
-        "",
-        "## At the middle radius",
-        "",
-        overview_markdown(study),
+        *(f"- {fact}" for fact in _gate_facts(study)),
     ]
-    for text, curves in (
-        (table1_markdown(study), table1_curves(study)),
-        (table2_markdown(study), table2_curves(study)),
-    ):
-        lines += [_demoted(text)] if curves else []
-    compared = [figure for figure in figures if figure.name.startswith(COMPARISON)]
-    if compared:
-        lines += [_demoted(comparison_markdown(study))]
-        lines += [line for figure in compared for line in (_image(figure, figure_folder), "")]
-    others = [figure for figure in figures if figure not in compared]
-    if others:
-        lines += ["## Figures", ""]
-    for figure in others:
-        lines += [_image(figure, figure_folder), ""]
-    if study.timings is not None and study.timings.num_rows:
-        lines += [_demoted(runtime_markdown(study))]
-    lines += ["## Provenance", "", *_provenance_lines(study)]
+    for section in sections:
+        lines += ["", section_markdown(study, section, figure_folder).rstrip()]
     files = "[Table 1](tables/table1.csv), [Table 2](tables/table2.csv), [decided](tables/decided.csv), "
     files += "[networks](tables/networks.csv), " if study.networks else ""
-    files += "[every curve](tables/errors.csv), "
-    lines += ["", f"As CSV: {files}[runtimes](tables/runtime.csv). As JSON: [metrics](metrics.json)."]
+    files += "[differences](tables/differences.csv), [every curve](tables/errors.csv), [runtimes](tables/runtime.csv)"
+    lines += ["", f"As CSV: {files}. In LaTeX: [Table 1](tables/table1.tex), [Table 2](tables/table2.tex)."]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _image(figure: Drawn, folder: str) -> str:
-    return f"![{figure.alt}]({folder}/{figure.name}.svg)"
-
-
-def _demoted(markdown: str) -> str:
-    """The text with every heading one level deeper."""
-    return "\n".join(f"#{line}" if line.startswith("#") else line for line in markdown.splitlines()) + "\n"
-
-
-def _provenance_lines(study: Study) -> list[str]:
-    wanted = ("source", "n_train", "n_test", "n_features", "n_classes", "fingerprint")
-    keys = [key for key in wanted if any(key in facts for facts in study.datasets.values())]
-    body = [
-        [name, *(_short(study.datasets[name].get(key)) for key in keys)]
-        for name in study.dataset_names
-        if study.datasets[name]
+def _gate_facts(study: Study) -> list[str]:
+    """What was checked across the files, in sentences."""
+    pairs = "; ".join(f"{pair}: {count}" for pair, count in study.sandwich.comparisons.items())
+    return [
+        f"Certificate ≤ exact ≤ attack: {study.sandwich.n_comparisons} comparisons ({pairs}), "
+        f"{len(study.sandwich.violations)} violations.",
+        f"Certificates checked again from what is stored, without the solvers: {study.checked} of "
+        f"{study.certificates}{', all accepted' if study.checked else ''}.",
     ]
-    lines = markdown_table(["data set", *(key.removeprefix("n_") for key in keys)], body) if body and keys else []
-    seed = study.params.get("seed")
-    if isinstance(seed, int):
-        lines += ["", f"Seed: {seed}."]
-    for stamp in sorted({_versions(facts) for facts in study.datasets.values()} - {""}):
-        lines += ["", stamp]
-    points = f"a sample of {paper.N_POINTS} test points"
-    return [*lines, "", f"The paper's values: its Tables 1 and 2, {points}, K = {paper.N_NEIGHBORS} in Table 2."]
-
-
-def _versions(facts: Mapping[str, Any]) -> str:
-    versions = facts.get("versions")
-    if not isinstance(versions, Mapping):
-        return ""
-    return f"Made with {', '.join(f'{name} {versions[name]}' for name in versions)} on {facts.get('machine', '?')}."
-
-
-def _short(value: Any) -> str:
-    """A fact as a table shows it; a long hash by its first twelve digits."""
-    text = "" if value is None else str(value)
-    return f"{text[:12]}…" if len(text) == 64 else text

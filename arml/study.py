@@ -76,6 +76,8 @@ class Study:
     timings : pyarrow.Table or None
     checked, certificates : int
         How many stored certificates were checked without the solvers, and how many rows claim one.
+    commit : str
+        Of the code and the parameters, as git names it; "" where that is not known.
     """
 
     curves: tuple[Curve, ...]
@@ -89,6 +91,7 @@ class Study:
     certificates: int = 0
     networks: tuple[Curve, ...] = ()
     network_facts: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    commit: str = ""
 
     @property
     def dataset_names(self) -> list[str]:
@@ -165,6 +168,7 @@ def build_study(
     timings: pa.Table | None = None,
     checks: Sequence[pa.Table] = (),
     network_facts: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    commit: str = "",
 ) -> Study:
     """Gather a study from tables in memory; see `Study` for the arguments.
 
@@ -203,6 +207,7 @@ def build_study(
         timings=None if timings is None else conform(timings, "timings", "cannot report"),
         checked=sum(verdicts.num_rows for verdicts in checks),
         certificates=_proved_rows(table),
+        commit=commit,
     )
 
 
@@ -228,6 +233,7 @@ def load_study(
     radii: Mapping[str, Sequence[float]],
     params: Mapping[str, Any],
     networks: Iterable[str | os.PathLike[str]] = (),
+    commit: str = "",
 ) -> Study:
     """Gather a study from its files.
 
@@ -241,7 +247,7 @@ def load_study(
         Data set → a processed split file, whose provenance describes the data set.
     timings, checks, networks : iterables of paths
         Of networks the files of their weights.
-    radii, params : as in `Study`
+    radii, params, commit : as in `Study`
 
     Raises
     ------
@@ -270,6 +276,7 @@ def load_study(
         timings=pa.concat_tables(costs) if costs else None,
         checks=[read_table(path, "checks") for path in checks],
         network_facts=network_facts,
+        commit=commit,
     )
 
 

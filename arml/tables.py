@@ -1,7 +1,8 @@
 """Tables of a study as Markdown and CSV: Table 1, Table 2 and one overview.
 
-Numbers are rounded here and nowhere before. Every Markdown cell ``0.119 (0.119)`` is measured (paper). Where the two
-are not of the same thing, a mark at the paper's value says so: † for another split, ‡ for another algorithm.
+Numbers are rounded here and nowhere before. Every Markdown cell ``0.119 (0.118, +0.001)`` is measured (paper, measured
+− paper). Where the two are not of the same thing, a mark at the paper's value says so: † for another split, ‡ for
+another algorithm.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def algorithms(study: Study, kind: str, n_neighbors: int) -> list[str]:
 def cells(study: Study, curves: Sequence[Curve]) -> list[Cell]:
     """Return the cells of these curves, radius by radius; ``best`` is among the methods of the same block."""
     rows = []
-    for block in _blocks(curves):
+    for block in blocks(curves):
         radii = study.radii[block[0].dataset]
         errors = np.array([curve.errors(radii) for curve in block])
         lowest = errors.min(axis=0)
@@ -115,48 +116,65 @@ def errors_csv(study: Study, curves: Sequence[Curve]) -> str:
     return csv_text(names, (astuple(cell) for cell in cells(study, curves)))
 
 
+IN_BRACKETS = "In brackets the paper's value, and measured − paper."
+"""How Markdown tables set out what the HTML page has in columns."""
+
+
 def errors_markdown(study: Study, curves: Sequence[Curve], title: str, decided: int = 0) -> str:
     """Return these curves as Markdown: a section a data set, a small table a kind, notes below.
 
     ``decided``: the K whose certificates and attacks are set against each other in a table more; 0 for none.
     """
-    lines = [f"# {title}", "", _legend(cells(study, curves))]
+    lines = [f"# {title}", "", f"{legend(study, curves)} {IN_BRACKETS}"]
     for dataset in study.dataset_names:
-        chosen = [curve for curve in curves if curve.dataset == dataset]
-        if not chosen:
-            continue
-        lines += ["", f"## {dataset}"]
-        for block in _blocks(chosen):
-            lines += ["", *_block_lines(study, block)]
-        if decided:
-            lines += ["", *decided_lines(study, dataset, decided)]
-        notes = study.fit_notes(dataset)
-        if notes:
-            lines += ["", "Fits:", "", *(f"- {note}" for note in notes)]
+        tables = dataset_lines(study, dataset, curves)
+        if tables:
+            lines += ["", f"## {dataset}", *tables, *below_lines(study, dataset, decided)]
     return "\n".join(lines) + "\n"
+
+
+def dataset_lines(study: Study, dataset: str, curves: Sequence[Curve]) -> list[str]:
+    """Those of the curves that are of this data set as Markdown, a small table a kind; [] if none is."""
+    chosen = [curve for curve in curves if curve.dataset == dataset]
+    return [line for block in blocks(chosen) for line in ("", *_block_lines(study, block))]
+
+
+def below_lines(study: Study, dataset: str, decided: int = 0) -> list[str]:
+    """What stands below a data set's tables: what is decided at this K (0: left out), and notes on the fits."""
+    lines = ["", *decided_lines(study, dataset, decided)] if decided else []
+    notes = study.fit_notes(dataset)
+    return [*lines, "", "Fits:", "", *(f"- {note}" for note in notes)] if notes else lines
+
+
+TABLE1_TITLE = "Table 1: exact robust errors of Mahalanobis 1-NN"
+
+
+def table2_title(study: Study) -> str:
+    """The heading of Table 2."""
+    return f"Table 2: certified and empirical robust errors of Mahalanobis {study.n_neighbors}-NN"
 
 
 def table1_markdown(study: Study) -> str:
     """Table 1 in Markdown."""
-    return errors_markdown(study, table1_curves(study), "Table 1: exact robust errors of Mahalanobis 1-NN")
+    return errors_markdown(study, table1_curves(study), TABLE1_TITLE)
 
 
 def table2_markdown(study: Study) -> str:
     """Table 2 in Markdown."""
-    title = f"Table 2: certified and empirical robust errors of Mahalanobis {study.n_neighbors}-NN"
-    return errors_markdown(study, table2_curves(study), title, decided=study.n_neighbors)
+    return errors_markdown(study, table2_curves(study), table2_title(study), decided=study.n_neighbors)
 
 
-def _legend(listed: Sequence[Cell]) -> str:
+def legend(study: Study, curves: Sequence[Curve]) -> str:
+    """How to read these curves' tables, marks included."""
+    listed = cells(study, curves)
     text = (
         "Share of test points whose minimal perturbation is at most the radius (ℓ2, in the preprocessed "
-        "features). Each cell: measured (paper), the lowest measured value of a column in bold; "
-        "unsolved points are counted, never dropped."
+        "features), the lowest value of a column in bold; unsolved points are counted, never dropped."
     )
-    marks = "".join(map(_marks, listed))
-    if _OTHER_SPLIT in marks:
+    found = "".join(map(marks, listed))
+    if _OTHER_SPLIT in found:
         text += f" {_OTHER_SPLIT}: the paper's value is for another split of the same data."
-    if _OTHER_ALGORITHM in marks:
+    if _OTHER_ALGORITHM in found:
         by = _other_algorithms(listed)
         text += f" {_OTHER_ALGORITHM}: the paper's value is by {by}, not by the algorithm measured here."
     return text
@@ -178,10 +196,11 @@ def _block_lines(study: Study, block: Sequence[Curve]) -> list[str]:
         own = [cell for cell in listed if cell.method == curve.method]
         start = [method_label(curve.method), *([f"{curve.clean_error:.3f}"] if clean else [])]
         body.append([*start, *map(_cell_text, own), str(curve.n_points), str(curve.n_unsolved)])
-    return [caption, "", *markdown_table(header, body), "", *_remarks(block, listed, clean)]
+    return [caption, "", *markdown_table(header, body), "", *remarks(block, listed, clean)]
 
 
-def _remarks(block: Sequence[Curve], listed: Sequence[Cell], clean: bool) -> list[str]:
+def remarks(block: Sequence[Curve], listed: Sequence[Cell], clean: bool) -> list[str]:
+    """What is said under a table: widths of intervals, the farthest from the paper, intervals left open."""
     half = max((cell.high - cell.low) / 2 for cell in listed)
     said = [f"95 % intervals (Wilson): at most ±{half:.3f}."]
     if not clean:
@@ -206,11 +225,12 @@ def _cell_text(cell: Cell) -> str:
     measured = f"**{cell.error:.3f}**" if cell.best else f"{cell.error:.3f}"
     if cell.paper is None:
         return measured
-    return f"{measured} ({cell.paper:.3f}{_marks(cell)})"
+    difference = "" if cell.difference is None else f", {cell.difference:+.3f}".replace("-", "−")
+    return f"{measured} ({cell.paper:.3f}{marks(cell)}{difference})"
 
 
-def _marks(cell: Cell) -> str:
-    """What stands behind the paper's value where it is of another split, or by another algorithm."""
+def marks(cell: Cell) -> str:
+    """What stands behind the paper's value where it is of another split (†), or by another algorithm (‡)."""
     split = _OTHER_SPLIT if cell.paper_split.startswith("other") else ""
     return split + (_OTHER_ALGORITHM if "," in cell.paper_split else "")
 
@@ -231,7 +251,7 @@ def _published(curve: Curve, radius: float) -> tuple[float | None, str]:
     return found.error, split if curve.algorithm == algorithm else f"{split}, {algorithm}"
 
 
-def _blocks(curves: Sequence[Curve]) -> list[list[Curve]]:
+def blocks(curves: Sequence[Curve]) -> list[list[Curve]]:
     """Group curves that are compared with each other: same data set, kind, algorithm and K; order kept."""
     blocks: dict[tuple[Any, ...], list[Curve]] = {}
     for curve in curves:
@@ -271,11 +291,11 @@ def _overview_lines(study: Study, title: str, curves: Sequence[Curve]) -> list[s
         [method_label(m), *(_cell_text(at_middle[d, m]) if (d, m) in at_middle else "" for d in columns)]
         for m in study.methods
     ]
-    caption = f"{title}, measured (paper)"
+    caption = f"{title}, measured (paper, difference)"
     listed = list(at_middle.values())
-    marks = "".join(map(_marks, listed))
-    if _OTHER_SPLIT in marks:
+    found = "".join(map(marks, listed))
+    if _OTHER_SPLIT in found:
         caption += f"; {_OTHER_SPLIT}: the paper's is another split of the same data"
-    if _OTHER_ALGORITHM in marks:
+    if _OTHER_ALGORITHM in found:
         caption += f"; {_OTHER_ALGORITHM}: the paper's is by {_other_algorithms(listed)}"
     return [f"{caption}:", "", *markdown_table(header, body), ""]

@@ -24,8 +24,8 @@ SECTIONS = {
 }
 VERIFY = {"sample", "time_limit"}
 CERTIFY = {"sample", "n_neighbors", "bound"}
-ATTACK = {"sample", "n_neighbors", "algorithm", "steps", "batch_size", "bounds"}
-TIGHTEN = {"sample", "n_neighbors", "programs", "nodes", "time_limit"}
+ATTACK = {"sample", "skip", "n_neighbors", "algorithm", "steps", "batch_size", "bounds"}
+TIGHTEN = {"sample", "skip", "n_neighbors", "programs", "nodes", "time_limit"}
 CHECK = {"sample"}
 NETWORKS = {"datasets", "models", "certify", "attack"}
 NETWORKS_CERTIFY = {"sample", "tolerance", "n0", "n", "alpha"}
@@ -103,6 +103,7 @@ def check(params: Any) -> dict[str, Any]:
     _one_of("attack.algorithm", attack["algorithm"], tuple(ATTACKS))
     _neighbors("attack.n_neighbors", attack["n_neighbors"], or_none=True)
     _sample("attack.sample", attack["sample"], params["datasets"], len(attack["n_neighbors"]))
+    _skip("attack.skip", attack["skip"])
     for name in ("steps", "batch_size"):
         if attack[name] is not None:
             if name not in ATTACKS[attack["algorithm"]]:
@@ -110,6 +111,7 @@ def check(params: Any) -> dict[str, Any]:
             _integer(f"attack.{name}", attack[name], 1, "or null")
     _check_bounds("attack.bounds", attack["bounds"])
     _check_tighten(params["tighten"], params["datasets"])
+    _skip("tighten.skip", params["tighten"]["skip"])
     _check_networks(params["networks"], params["datasets"], params["seed"])
     _check_runtime(params["runtime"], params["datasets"], params["seed"])
     _check_run(params["run"])
@@ -128,6 +130,12 @@ def dataset_spec(params: Mapping[str, Any], name: str) -> Any:
     from arml.datasets import spec_from_entry
 
     return spec_from_entry(name, dict(params["datasets"][name] or {}))
+
+
+def methods_of(params: Mapping[str, Any], stage: str, dataset: str) -> list[str]:
+    """The methods that a stage goes over on a data set: all but those that its section of the params skips there."""
+    skipped = params[stage].get("skip", {}).get(dataset, [])
+    return [method for method in params["methods"] if method not in skipped]
 
 
 def sample_of(section: Mapping[str, Any], dataset: str) -> Any:
@@ -153,6 +161,17 @@ def _check_datasets(datasets: Any) -> None:
             spec_from_entry(name, dict(entry or {}))
         except ValueError as error:
             raise ParamsError(f"datasets.{name}: {error}") from error
+
+
+def _skip(key: str, value: Any) -> None:
+    """A mapping data set → methods left out there; of data sets and methods that the study may not have."""
+    from arml.learners import METHODS
+
+    if not isinstance(value, Mapping):
+        raise ParamsError(f"{key} must be a mapping of data sets to lists of methods ({{}} for none), got {value!r}")
+    for name, methods in value.items():
+        if not isinstance(methods, list) or not set(map(str, methods)) <= set(METHODS):
+            raise ParamsError(f"{key}.{name} must be a list of methods ({', '.join(METHODS)}), got {methods!r}")
 
 
 def _check_tighten(tighten: Any, datasets: Mapping[str, Any]) -> None:

@@ -1,42 +1,85 @@
-"""How far a stage is, in plain lines."""
+"""How far a stage is: a bar with rate and time left in a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
+import sys
 import time
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 2.0
 
 
 class Progress:
-    """Plain lines about a long stage: parts, share, rate, time left; at most one in two seconds."""
+    """Progress of a long stage over its parts: share, rate of test points, time left.
+
+    Parameters
+    ----------
+    title : str
+    parts, points : int
+        How many there are; without points the share is that of the parts.
+    """
 
     def __init__(self, title: str, parts: int, points: int) -> None:
         self.title, self.parts, self.points = title, parts, points
         self.done = self.cached = self.done_points = self.fresh_points = 0
         self.begun = time.monotonic()
         self.told = 0.0
+        self.bar = None
+        if sys.stdout.isatty():
+            whole, unit = (points, " points") if points else (parts, " parts")
+            self.bar = tqdm(total=whole, desc=title, unit=unit, file=sys.stdout, dynamic_ncols=True)
+
+    @property
+    def share(self) -> float:
+        """Of the points, or else of the parts."""
+        return self.done_points / self.points if self.points else self.done / self.parts
 
     def add(self, points: int, cached: bool) -> None:
+        """Another part is there; `cached` if nothing had to be computed."""
         self.done += 1
         self.done_points += points
         self.cached += cached
         self.fresh_points += 0 if cached else points
+        if self.bar is not None:
+            self._move(points, cached)
+            return
         now = time.monotonic()
-        if self.done == self.parts or now - self.told >= 2:
+        if self.done == self.parts or now - self.told >= _SECONDS_BETWEEN_LINES:
             self.told = now
             print(self.line(now - self.begun), flush=True)
 
+    def _move(self, points: int, cached: bool) -> None:
+        assert self.bar is not None
+        step = points if self.points else 1
+        if cached:  # no part of the rate
+            self.bar.initial += step
+        self.bar.set_postfix_str(f"{self.done}/{self.parts} parts", refresh=False)
+        self.bar.update(step)
+        if self.done == self.parts:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the bar as it stands; also where a part failed."""
+        if self.bar is not None:
+            self.bar.close()
+
     def line(self, elapsed: float) -> str:
-        share = self.done_points / self.points if self.points else self.done / self.parts
-        words = [f"{self.title}: {self.done}/{self.parts} parts", f"{100 * share:.0f} %"]
+        words = [f"{self.title}: {self.done}/{self.parts} parts", f"{100 * self.share:.0f} %"]
         if self.cached:
             words.append(f"{self.cached} reused")
         if self.fresh_points and elapsed > 0:
-            words.append(f"{self.fresh_points / elapsed:.0f} points/s")
+            words.append(f"{_rate(self.fresh_points / elapsed)} points/s")
         if self.done == self.parts:
             words.append(f"{_clock(elapsed)} taken")
         elif self.done > self.cached:
             fresh = self.done - self.cached
             words.append(f"{_clock(elapsed / fresh * (self.parts - self.done))} left")
         return ", ".join(words)
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _clock(seconds: float) -> str:

@@ -32,7 +32,7 @@ def shards(
     """The parts of a stage: every method (or network), number of neighbours and range of evaluated rows."""
     from arml.results import read_provenance
 
-    methods, section = _section(stage, params)
+    methods, section = _section(stage, dataset, params)
     networks, size = params["networks"]["models"], params["run"]["shard_size"]
     n_test = read_provenance(_layout.test_split(dataset))["n_test"]
     # a list gives each number of neighbours its own sample
@@ -69,11 +69,11 @@ def shards(
     return parts
 
 
-def _section(stage: str, params: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
-    """The methods that a stage goes over, and its own section of the params."""
+def _section(stage: str, dataset: str, params: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
+    """The methods that a stage goes over on a data set, and its own section of the params."""
     if stage in _layout.NETWORK_RESULT_FILES:
         return list(params["networks"]["models"]), params["networks"][stage.removesuffix("_networks")]
-    return params["methods"], params[stage]
+    return _params.methods_of(params, stage, dataset), params[stage]
 
 
 def compute_shard(job: Job, make_table: Callable[..., Any]) -> None:
@@ -101,7 +101,7 @@ def join(dataset: str, stage: str, files: Sequence[Path], params: Mapping[str, A
     from arml.results import RESULTS, concat, provenance, read_provenance, read_table, write_table
 
     train = _layout.train_split(dataset)
-    methods, section = _section(stage, params)
+    methods, section = _section(stage, dataset, params)
     facts = provenance(
         dataset=dataset,
         stage=stage,

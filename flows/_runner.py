@@ -24,6 +24,7 @@ from prefect.tasks import Task
 
 from arml.files import write_json
 from flows import _layout, _watch
+from flows._artifacts import LiveShare, publish_costs
 from flows._cache import RecordStorage, cache_key, make_record, read_record
 from flows._progress import Progress
 from flows._shared import is_large
@@ -207,6 +208,7 @@ def run_parts(
     progress = Progress(f"{stage} {dataset}", len(parts), sum(p.n_points for p in parts))
     kind = runner_kind(params["run"], stage, dataset)
     print(f"{progress.title}: {len(parts)} parts, {worker_count(params['run'])} {kind}", flush=True)
+    live = LiveShare(stage, dataset)
     futures = {prepared.submit(job): part for job, part in zip(jobs, parts, strict=True)}
     failures: dict[str, BaseException] = {}
     for future in as_completed(list(futures)):
@@ -214,8 +216,10 @@ def run_parts(
         part, state = futures[future], future.state
         if state.is_completed():
             progress.add(part.n_points, cached=state.name == "Cached")
+            live.show(progress.share, progress.line(time.monotonic() - progress.begun))
         else:
             failures[part.name] = _cause(state)
+    progress.close()
     if failures:
         name, cause = next(iter(failures.items()))
         sort = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
@@ -274,6 +278,7 @@ def collect_timings(dataset: str, stage: str, parts: Sequence[Part]) -> None:
         provenance(dataset=dataset, stage=stage),
     )
     forget_measured(dataset, stage, parts)
+    publish_costs(dataset, stage, [rows[w] for w in wanted if w in rows])
 
 
 def _measured(dataset: str, stage: str, parts: Sequence[Part]) -> Iterator[tuple[Part, dict[str, Any]]]:

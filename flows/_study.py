@@ -18,7 +18,7 @@ import yaml
 from flows import _layout, _params
 
 CODE = ("arml", "flows")
-FILES = ("dvc.yaml", ".dvcignore", "data/.gitignore")
+FILES = ("dvc.yaml", ".dvcignore", "data/.gitignore", ".dvc/plots/robust_error.json")
 # named wholly by the overlay, not entry by entry
 REPLACED = {"datasets", "methods"}
 
@@ -67,12 +67,22 @@ def lay_out(name: str, params: Mapping[str, Any], header: str) -> Path:
         _mirror(_layout.ROOT / folder, workspace / folder)
     for file in FILES:
         _copy(_layout.ROOT / file, workspace / file)
+    make_rooms(workspace)
+    for appendix in _layout.APPENDICES.values():
+        if not (params["runtime"] and "runtime" in appendix.parts):  # which the study makes itself
+            _mirror(appendix, workspace / appendix.relative_to(_layout.ROOT))
     own, link = _layout.own(), workspace / "data" / "own"
     if own.is_dir() and not link.exists():
         link.symlink_to(own, target_is_directory=True)
     write(workspace / "params.yaml", header + yaml.safe_dump(dict(params), sort_keys=False))
     (workspace / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
     return workspace
+
+
+def make_rooms(workspace: Path) -> None:
+    """Make the folders of appendices that are not there: DVC wants them, if only to find them empty."""
+    for appendix in _layout.APPENDICES.values():
+        (workspace / appendix.relative_to(_layout.ROOT)).mkdir(parents=True, exist_ok=True)
 
 
 def cache_section() -> str:

@@ -1,4 +1,4 @@
-"""Gate and report: certificate <= exact <= attack on every shared point, then tables, figures and metrics."""
+"""Gate and report: certificate <= exact <= attack on every shared point, then tables, figures, metrics and the page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow, task
 
-from flows import _layout, _params
+from flows import _artifacts, _commit, _layout, _params
 
 NETWORK_STAGES = ("train_networks", "certify_networks", "attack_networks")
 MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
@@ -15,7 +15,9 @@ MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "at
 
 @task
 def write_reports(params: dict[str, Any]) -> int:
+    from arml.boundaries import fit_toy
     from arml.report import write_report
+    from arml.sections import read_appendix
     from arml.study import load_study
 
     names, compared = list(params["datasets"]), params["networks"]["datasets"]
@@ -34,8 +36,14 @@ def write_reports(params: dict[str, Any]) -> int:
         networks=[_layout.network(name, model) for name in compared for model in params["networks"]["models"]],
         radii={name: _params.dataset_spec(params, name).radii for name in names},
         params={key: value for key, value in params.items() if key != "run"},
+        commit=_commit.of_code(),
     )
-    written = write_report(study, _layout.REPORTS)
+    there = {name: folder for name, folder in _layout.APPENDICES.items() if (folder / "index.md").is_file()}
+    appendices = [read_appendix(folder, name) for name, folder in there.items()]
+    written = write_report(
+        study, _layout.REPORTS, toy=fit_toy(params["methods"], params["seed"]), appendices=appendices
+    )
+    _artifacts.publish_report(_layout.REPORTS, written)
     print(
         f"report: {study.sandwich.n_comparisons} comparisons certificate <= exact <= attack hold; "
         f"{study.checked} certificates checked; "

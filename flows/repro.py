@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flows import _layout, _params, _server, _study, _summary, _watch
+from flows import _commit, _layout, _params, _server, _study, _summary, _watch
 from flows._commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
 
 READ_BY_REPORT = ("processed", "metrics", "results", "timings")
@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     study = f"study {options.study}" if options.study else "study"
     say(f"{study}: {', '.join(params['datasets'])}; methods {', '.join(params['methods'])}")
     drop_removed(workspace, params)
+    _study.make_rooms(workspace)
     if not dvc_arguments:
         say("looking for what has changed")
         if up_to_date(workspace):
@@ -73,6 +74,7 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
     log = runs / f"{int(begun)}-{os.getpid()}.jsonl"
     environment["ARML_RUN_LOG"] = str(log)
     environment[_watch.OWNER] = str(os.getpid())
+    environment[_commit.VARIABLE] = _commit.of_code()
     code, stopped_by = 1, 0
     try:
         with signals_as_exit():
@@ -91,7 +93,7 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
         _server.release()
     if code == 0:
         say(_summary.summary(log, time.time() - begun))
-        say(f"reports: {os.path.relpath(workspace / 'reports' / 'index.md')}")
+        say(f"reports: {os.path.relpath(workspace / 'reports' / 'index.html')}")
     elif not stopped_by:
         say("failed: see above; what was computed is kept, and the next run goes on from there")
     log.unlink(missing_ok=True)

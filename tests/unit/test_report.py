@@ -28,6 +28,7 @@ from arml.results import (
     write_split,
     write_table,
 )
+from arml.sections import report_sections
 from arml.study import Study, build_study, load_study
 from arml.verdict import clean_competitive, less_robust_than_euclidean, most_robust, strength, verdict_lines
 from tests.unit.report_data import RADII, study, tables, timings
@@ -128,11 +129,20 @@ def test_report_writes_every_file(written: Path) -> None:
         f"figures/{stem}-{ds}{k}.{suffix}"
         for stem, k in (("exact", ""), ("band", "-k11"))
         for ds in ("pendigits", "splice-keel")
-        for suffix in ("svg", "png")
+        for suffix in ("svg", "pdf", "png")
     }
     tables_ = {f"tables/{name}" for name in ("overview.md", "table1.md", "table1.csv", "table2.md", "table2.csv")}
     tables_ |= {f"tables/{name}" for name in ("decided.csv", "errors.csv", "runtime.md", "runtime.csv")}
-    assert names == {"index.md", "metrics.json"} | figures | tables_
+    tables_ |= {f"tables/{name}" for name in ("differences.csv", "table1.tex", "table2.tex")}
+    plots = {
+        f"plots/{kind}-{ds}{by}.csv"
+        for ds in ("pendigits", "splice-keel")
+        for kind, by in (
+            ("exact-1nn", ""), ("certified-1nn", ""), ("attacked-1nn", ""), ("certified-11nn", ""),
+            ("attacked-11nn", ""), ("certified-11nn", "-branching"), ("attacked-11nn", "-geometric"),
+        )
+    }  # fmt: skip
+    assert names == {"index.html", "index.md", "metrics.json"} | figures | tables_ | plots
     assert json.loads((written / "metrics.json").read_text()) == headline_metrics(study(("pendigits", "splice-keel")))
 
 
@@ -143,7 +153,7 @@ def test_page_starts_with_claim_and_verdict_and_its_links_lead_somewhere(written
     assert [h for h in headings if h.startswith("## ")][2:] == [
         "## Table 1: exact robust errors of Mahalanobis 1-NN",
         "## Table 2: certified and empirical robust errors of Mahalanobis 11-NN",
-        "## Figures",
+        "## Where the paper's numbers are other ones",
         "## Runtimes",
         "## Provenance",
     ]
@@ -198,7 +208,7 @@ def test_study_from_files_is_the_study_from_memory(tmp_path: Path) -> None:
     assert numbers == {k: v for k, v in headline_metrics(study(("pendigits",))).items() if k != "certificates"}
     assert f"the solvers: 2 of {loaded.certificates}, all accepted" in index_markdown(loaded, [])
     assert loaded.fit_notes("pendigits") == ["NCA: fitted on a stratified subset of 3 of 9 points."]
-    page = index_markdown(loaded, [])
+    page = index_markdown(loaded, report_sections(loaded, []))
     assert "| pendigits | package |     2 |" in page and f"numpy {np.__version__}" in page
     write_metric(tmp_path / "bare", np.eye(2), {"method": "nca"})
     with pytest.raises(DataError, match=r"bare: expected provenance with dataset, fit"):

@@ -62,17 +62,22 @@ def small(dataset: str = "pendigits", k: int = 11, **more: Any) -> Study:
 TABLE_1 = """\
 # Table 1: exact robust errors of Mahalanobis 1-NN
 
-Share of test points whose minimal perturbation is at most the radius (ℓ2, in the preprocessed features). \
-Each cell: measured (paper), the lowest measured value of a column in bold; unsolved points are counted, never dropped.
+Share of test points whose minimal perturbation is at most the radius (ℓ2, in the preprocessed features), \
+the lowest value of a column in bold; unsolved points are counted, never dropped. \
+In brackets the paper's value, and measured − paper.
 
 ## pendigits
 
 **Robust error (exact), 1-NN**: exact by quadratic programs, 10 test points.
 
-| method    | clean |         r = 0 |           r = 0.1 |           r = 0.2 | points | unsolved |
-| --------- | ----: | ------------: | ----------------: | ----------------: | -----: | -------: |
-| Euclidean | 0.100 | 0.100 (0.032) |     0.400 (0.119) |     0.600 (0.347) |     10 |        0 |
-| ARML      | 0.000 | 0.100 (0.028) | **0.100** (0.115) | **0.400** (0.344) |     10 |        0 |
+| method    | clean |                 r = 0 |                   r = 0.1 \
+|                   r = 0.2 | points | unsolved |
+| --------- | ----: | --------------------: | ------------------------: \
+| ------------------------: | -----: | -------: |
+| Euclidean | 0.100 | 0.100 (0.032, +0.068) |     0.400 (0.119, +0.281) \
+|     0.600 (0.347, +0.253) |     10 |        0 |
+| ARML      | 0.000 | 0.100 (0.028, +0.072) | **0.100** (0.115, −0.015) \
+| **0.400** (0.344, +0.056) |     10 |        0 |
 
 95 % intervals (Wilson): at most ±0.260. Largest difference from the paper: +0.281 (Euclidean at 0.1). \
 The paper's values are for a sample of 1000 test points. \
@@ -86,10 +91,9 @@ Fits:
 TABLE_2 = """\
 # Table 2: certified and empirical robust errors of Mahalanobis 11-NN
 
-Share of test points whose minimal perturbation is at most the radius (ℓ2, in the preprocessed features). \
-Each cell: measured (paper), the lowest measured value of a column in bold; unsolved points are counted, \
-never dropped. \
-†: the paper's value is for another split of the same data.
+Share of test points whose minimal perturbation is at most the radius (ℓ2, in the preprocessed features), \
+the lowest value of a column in bold; unsolved points are counted, never dropped. \
+†: the paper's value is for another split of the same data. In brackets the paper's value, and measured − paper.
 
 ## splice-keel
 
@@ -186,9 +190,9 @@ def test_table2_shows_the_papers_k_or_else_the_largest() -> None:
 
 def test_overview_is_at_the_middle_radius() -> None:
     text = overview_markdown(small())
-    assert "| method    | pendigits, r = 0.2 |" in text
-    assert "| ARML      |  **0.400** (0.344) |" in text
-    assert "| Euclidean |                    |" in text  # not attacked
+    assert "| method    |        pendigits, r = 0.2 |" in text
+    assert "| ARML      | **0.400** (0.344, +0.056) |" in text
+    assert "| Euclidean |                       |" in text  # not attacked
     assert small().middle_radius("pendigits") == 0.2
     assert made_up(("satimage",)).middle_radius("satimage") == 0.45
 
@@ -303,7 +307,8 @@ def test_beside_a_plurality_bound_the_papers_theorem_1_is_marked_and_not_subtrac
         assert (cell.paper_split, cell.difference) == ("same, theorem1", None) and cell.paper is not None
     overview = overview_markdown(study)
     assert overview.startswith(
-        "Certified robust error, 11-NN, plurality bound, measured (paper); ‡: the paper's is by Theorem 1:\n"
+        "Certified robust error, 11-NN, plurality bound, measured (paper, difference); "
+        "‡: the paper's is by Theorem 1:\n"
     )
     assert "| Euclidean | **0.000** (0.316‡) |" in overview
     assert "cells (certified 11-NN, plurality bound, 1 of them tied)" in verdict_lines(study)[0]
@@ -313,8 +318,8 @@ def test_both_bounds_stand_in_blocks_of_their_own() -> None:
     study = bounds("plurality", "theorem1")
     overview = overview_markdown(study)
     titles = [line for line in overview.splitlines() if line.startswith("Certified")]
-    assert titles == ["Certified robust error, 11-NN, measured (paper):"]  # the paper's; Table 2 has both
-    assert "| ARML      |      1.000 (0.308) |" in overview
+    assert titles == ["Certified robust error, 11-NN, measured (paper, difference):"]  # the paper's; Table 2 has both
+    assert "| ARML      | 1.000 (0.308, +0.692) |" in overview
     text = table2_markdown(study)
     assert PLURALITY in text and "**Certified robust error, 11-NN**: Theorem 1, 10 test points." in text
     assert text.count("Largest difference from the paper") == 1

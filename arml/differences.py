@@ -1,0 +1,148 @@
+"""Where a study and the paper differ: every cell that is more than 0.02 off, with what explains it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from arml import paper
+from arml.markup import csv_text, markdown_table
+from arml.study import Study, method_label
+from arml.tables import Cell, cells, table1_curves, table2_curves
+
+__all__ = ["TOLERANCE", "UNEXPLAINED", "Difference", "beyond", "deterministic", "differences", "differences_csv",
+           "differences_markdown"]  # fmt: skip
+
+TOLERANCE = 0.02
+UNEXPLAINED = "unexplained"
+_ROUNDING = 1e-9
+_LAST_DIGIT = 5e-4 + _ROUNDING  # the paper prints three decimals
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A cell that differs from the paper's by more than `TOLERANCE`, and why ("unexplained" where nothing says)."""
+
+    cell: Cell
+    reason: str
+
+
+def deterministic(study: Study) -> tuple[int, int, list[Cell]]:
+    """Compare the cells that leave no choice: the Euclidean metric, proofs, the paper's split, its 1000 points.
+
+    Returns
+    -------
+    equal, compared : int
+        Cells equal to the paper's printed digits, of so many.
+    others : list of Cell
+        Those that are not.
+    """
+    fixed = [
+        cell
+        for cell in _compared(study)
+        if (cell.method, cell.n_points) == ("euclidean", paper.N_POINTS) and cell.kind != "attacked"
+    ]
+    others = [cell for cell in fixed if abs(cell.difference or 0.0) > _LAST_DIGIT]
+    return len(fixed) - len(others), len(fixed), others
+
+
+def differences(study: Study) -> tuple[list[Difference], int]:
+    """Return the cells of Tables 1 and 2 beyond the tolerance, and how many have a value of the paper to compare."""
+    compared = _compared(study)
+    return [Difference(cell, _reason(study, cell)) for cell in compared if beyond(cell)], len(compared)
+
+
+def beyond(cell: Cell) -> bool:
+    """Whether a cell differs from the paper's by more than the tolerance; False where there is none to compare."""
+    return abs(cell.difference or 0.0) > TOLERANCE + _ROUNDING
+
+
+def differences_csv(study: Study) -> str:
+    """The list as CSV, a row a cell."""
+    columns = ("dataset", "method", "kind", "n_neighbors", "radius", "error", "paper", "difference", "low", "high",
+               "n_points", "reason")  # fmt: skip
+    found, _ = differences(study)
+    return csv_text(columns, ([*(getattr(d.cell, name) for name in columns[:-1]), d.reason] for d in found))
+
+
+def differences_markdown(study: Study) -> str:
+    """The list in Markdown, a row a method and kind of a data set; "" where the paper has none of the cells."""
+    found, compared = differences(study)
+    if not compared:
+        return ""
+    equal, fixed, others = deterministic(study)
+    lines = ["# Where the paper's numbers are other ones", ""]
+    if fixed:
+        lines += [
+            f"Cells that leave no choice (the Euclidean metric, proofs, the paper's split and its {paper.N_POINTS} "
+            f"test points): {equal} of {fixed} equal the paper's to its last digit.",
+            "",
+        ]
+        where = [f"{_place(cell)}: {cell.error:.3f}, paper {cell.paper:.3f}" for cell in others]
+        lines += [*(f"- {text}" for text in where), ""] if where else []
+    said = f"{len(found)} of {compared} cells of Tables 1 and 2 differ by more than {TOLERANCE:g}"
+    unexplained = sum(d.reason == UNEXPLAINED for d in found)
+    lines += [f"{said}, {unexplained} of them unexplained{':' if found else '.'}", ""]
+    if found:
+        header = ["data set", "method", "error", "r: measured − paper", "why"]
+        body = [
+            [first.cell.dataset, method_label(first.cell.method), _evidence(first.cell), _where(rows), first.reason]
+            for rows in _grouped(found)
+            for first in rows[:1]
+        ]
+        lines += markdown_table(header, body)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _compared(study: Study) -> list[Cell]:
+    """Cells of both tables beside the paper's value for the same split and algorithm."""
+    curves = [*table1_curves(study), *table2_curves(study)]
+    return [cell for cell in cells(study, curves) if cell.difference is not None]
+
+
+def _reason(study: Study, cell: Cell) -> str:
+    fit = study.fits.get(cell.dataset, {}).get(cell.method, {})
+    used, available = fit.get("n_fit_samples"), fit.get("n_train")
+    if isinstance(used, int) and isinstance(available, int) and used < available:
+        return f"fitted on {used} of {available} points"
+    if cell.n_points != paper.N_POINTS and cell.paper is not None and cell.low <= cell.paper <= cell.high:
+        return f"{cell.n_points} points, not the paper's {paper.N_POINTS}: its value is within the 95 % interval"
+    if cell.kind == "attacked":
+        return _of_attack(study, cell)
+    if fit.get("converged") is False:
+        return "the fit ended before it converged"
+    return UNEXPLAINED
+
+
+def _of_attack(study: Study, cell: Cell) -> str:
+    """An attack's error is what it found. Where the proofs agree with the paper's, the metric is not the reason."""
+    twin = [
+        other
+        for other in _compared(study)
+        if (other.dataset, other.method, other.radius) == (cell.dataset, cell.method, cell.radius)
+        and other.kind == "certified"
+    ]
+    if not twin or beyond(twin[0]):
+        return UNEXPLAINED
+    which = "more" if (cell.difference or 0.0) > 0 else "fewer"
+    return f"a random search from random starts found {which} than the paper's; the proofs beside it agree"
+
+
+def _place(cell: Cell) -> str:
+    return f"{cell.dataset}, {method_label(cell.method)}, {_evidence(cell)}, r = {cell.radius:g}"
+
+
+def _evidence(cell: Cell) -> str:
+    return f"{cell.kind} {cell.n_neighbors}-NN"
+
+
+def _where(rows: Sequence[Difference]) -> str:
+    return ", ".join(f"{d.cell.radius:g}: {d.cell.difference:+.3f}" for d in rows)
+
+
+def _grouped(found: Sequence[Difference]) -> list[list[Difference]]:
+    groups: dict[tuple[str, str, str, int, str], list[Difference]] = {}
+    for d in found:
+        key = (d.cell.dataset, d.cell.method, d.cell.kind, d.cell.n_neighbors, d.reason)
+        groups.setdefault(key, []).append(d)
+    return list(groups.values())
