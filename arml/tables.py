@@ -291,8 +291,9 @@ def _overview_lines(study: Study, title: str, curves: Sequence[Curve]) -> list[s
         [method_label(m), *(_cell_text(at_middle[d, m]) if (d, m) in at_middle else "" for d in columns)]
         for m in study.methods
     ]
-    caption = f"{title}, measured (paper, difference)"
     listed = list(at_middle.values())
+    beside = any(cell.paper is not None for cell in listed)
+    caption = f"{title}, measured (paper, difference)" if beside else title
     found = "".join(map(marks, listed))
     if _OTHER_SPLIT in found:
         caption += f"; {_OTHER_SPLIT}: the paper's is another split of the same data"

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from flows import _commit, _layout, _params, _server, _study, _summary, _watch
+from flows import _commit, _costs, _layout, _params, _server, _study, _summary, _watch
 from flows._commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
 
 READ_BY_REPORT = ("processed", "metrics", "results", "timings")
@@ -42,16 +41,13 @@ def main(argv: list[str] | None = None) -> int:
     _study.make_rooms(workspace)
     if not dvc_arguments:
         say("looking for what has changed")
-        if up_to_date(workspace):
+        changed = _costs.changed_stages(workspace)
+        if changed == {}:
             say(f"nothing has changed: all results are up to date ({time.time() - begun:.1f} s)")
             return 0
+        for line in _costs.lines(params, changed, options.study) if changed else ():
+            say(line)
     return reproduce(workspace, dvc_arguments, begun)
-
-
-def up_to_date(workspace: Path) -> bool:
-    """Whether ``dvc status`` finds nothing to do; if it cannot tell, dvc repro will say why."""
-    done = subprocess.run(dvc_command("status", "-q"), cwd=workspace, env=stage_environment(), stdin=subprocess.DEVNULL)
-    return done.returncode == 0
 
 
 def drop_removed(workspace: Path, params: dict[str, Any]) -> None:

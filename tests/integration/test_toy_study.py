@@ -41,6 +41,7 @@ def test_full_run_makes_every_result_and_says_what_it_did(finished: tuple[Worksp
         assert (data / "networks" / "toy" / f"{network}.parquet").is_file()
     assert (reports / "figures" / "networks-toy.svg").is_file()
     assert (reports / "index.md").is_file() and list((reports / "tables").glob("*.md"))
+    assert "Figure 1" in (reports / "index.html").read_text(encoding="utf-8")
     assert json.loads((reports / "metrics.json").read_text())
     assert "6/6 parts, 100 %" in output and "orchestration" in output
     assert "comparisons certificate <= exact <= attack hold" in output
@@ -80,6 +81,27 @@ def test_a_param_of_arml_retrains_only_arml(study: Workspace) -> None:
     assert (used["max_iter"], used["random_state"]) == (51, 7)  # and not the study's seed
 
 
+def test_metrics_and_curves_of_two_runs_are_compared_by_dvc(study: Workspace) -> None:
+    study.commit("before")
+    params = study.params()
+    params["train"]["arml"] |= {"loss": "hinge", "n_components": 1}
+    study.set_params(params)
+    study.repro()
+    changes = json.loads(study.dvc("metrics", "diff", "--json"))["diff"]["reports/metrics.json"]
+    assert changes and all(name.startswith("toy.arml.") for name in changes)
+    assert "toy.arml.certified_3nn" in changes  # a headline: at the middle radius
+    curves = json.loads(study.dvc("plots", "diff", "--json", "HEAD"))["data"]
+    assert {"reports/plots/exact-1nn-toy.csv", "reports/plots/certified-3nn-toy.csv"} <= set(curves)
+    content = curves["reports/plots/exact-1nn-toy.csv"][0]["content"]
+    assert content["encoding"]["color"]["field"] == "method"  # our template
+    points: dict[tuple[str, str], list[str]] = {}
+    for row in content["data"]["values"]:
+        points.setdefault((row["rev"], row["method"]), []).append(row["error"])
+    assert {rev for rev, _ in points} == {"HEAD", "workspace"}
+    assert points["HEAD", "ARML"] != points["workspace", "ARML"]
+    assert points["HEAD", "LMNN"] == points["workspace", "LMNN"]
+
+
 def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:
     rows = [f"{i % 2},{i % 7},{(i * i) % 5 + 3 * (i % 2)}" for i in range(60)]
     own = study.path / "data" / "own"
@@ -113,7 +135,7 @@ def test_same_bytes_from_nothing_with_other_shards_and_attacks_in_processes(
     study.set_params(params)
     study.repro()
     assert study.study_hashes() == finished[0].study_hashes()
-    timeless = ("runtime", "index.md", "timing")
+    timeless = ("runtime", "index.md", "index.html", "timing")
     reports, expected = study.hashes("reports"), finished[0].hashes("reports")
     assert reports.keys() == expected.keys()
     differing = {n for n in reports if reports[n] != expected[n] and not any(t in n for t in timeless)}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,36 @@ def test_progress_counts_reused_parts_apart(capsys: pytest.CaptureFixture[str]) 
     progress.add(0, cached=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("train toy: 2/2 parts, 100 %, 1 reused, 0:00 taken")
+
+
+class Terminal(io.StringIO):
+    """A text file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    progress = Progress("verify pendigits", 3, 300)
+    progress.add(100, cached=True)
+    for _ in range(2):
+        time.sleep(0.15)
+        progress.add(100, cached=False)
+    shown = terminal.getvalue().split("\r")
+    assert "\n" not in terminal.getvalue().rstrip("\n")  # one line, drawn over
+    last = shown[-1]
+    assert "verify pendigits: 100%" in last and "300/300" in last and "3/3 parts" in last
+    assert any(re.search(r"<\d\d:\d\d, .*points/s", text) for text in shown[1:])
+    rate = re.search(r"([\d.]+) points/s", last)
+    assert rate is not None and float(rate[1]) < 900  # of the 200 computed, not of the 300
+
+
+def test_slow_rates_keep_their_digits() -> None:
+    progress = Progress("attack mnist", 4, 400)
+    progress.done, progress.done_points, progress.fresh_points = 1, 100, 100
+    assert progress.line(400.0) == "attack mnist: 1/4 parts, 25 %, 0.25 points/s, 20:00 left"
 
 
 def test_prune_removes_what_is_not_kept(tmp_path: Path) -> None:

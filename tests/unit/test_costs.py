@@ -1,0 +1,153 @@
+"""What a run says before it starts, and what it is called afterwards: costs, skipped methods, the commit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arml.costs import Rate, Task, expected_cost, fitted_points
+from arml.learners import make_learner
+from flows import _artifacts, _commit, _costs, _layout, _params, _study
+
+COLUMNS = "dataset,stage,method,n_neighbors,seconds,cpu_seconds,n_points,points_per_second,peak_memory_mib\n"
+
+
+def test_cost_is_rate_times_size_from_the_best_source() -> None:
+    first = [Rate("a", "verify", "arml", 1, 10.0, 100), Rate("a", "train", "arml", 0, 7.0, 0)]
+    second = [Rate("a", "verify", "arml", 1, 99.0, 100), Rate("b", "verify", "arml", 1, 5.0, 50)]
+    tasks = [
+        Task("a", "verify", "arml", {1: 1000}), Task("b", "verify", "arml", {1: 10}), Task("a", "train", "arml", {}),
+        Task("a", "verify", "itml", {1: 1000}), Task("b", "attack", "arml", {11: 5}),
+    ]  # fmt: skip
+    expected = expected_cost([first, second], tasks)
+    assert expected.cpu_seconds == {"verify": pytest.approx(101.0), "train": 7.0}
+    assert expected.total == pytest.approx(108.0)
+    assert [(task.dataset, task.stage, task.method) for task in expected.unknown] == [
+        ("a", "verify", "itml"), ("b", "attack", "arml"),
+    ]  # fmt: skip
+
+
+def test_only_the_planned_k_are_counted() -> None:
+    rates = [Rate("a", "certify", "arml", k, 10.0, 100) for k in (1, 11)]
+    assert expected_cost([rates], [Task("a", "certify", "arml", {11: 50})]).total == pytest.approx(5.0)
+
+
+def test_fitted_points_are_those_the_fit_takes() -> None:
+    import numpy as np
+
+    params: dict[str, Any] = {"max_train": 30, "max_minutes": 1e-9}
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = np.repeat([0, 1], 30)
+    for method in ("nca", "lfda", "itml"):
+        used = make_learner(method, **params).fit(X, y).fit_summary_["n_fit_samples"]
+        assert fitted_points(method, {**params, "random_state": 1}, [30, 30], 3) == used == 30
+    assert fitted_points("nca", {"max_train": 30, "max_minutes": 99}, [30, 30], 3) == 60
+    assert fitted_points("arml", {}, [30, 30], 3) == fitted_points("euclidean", {}, [30, 30], 3) == 60
+
+
+def test_a_run_says_what_it_will_cost_and_which_fits_are_of_subsets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_layout, "REPORTS", tmp_path)
+    (tmp_path / "mine" / "tables").mkdir(parents=True)
+    rows = [
+        f"pendigits,{stage},{m},1,9,{cpu},100,1,1\n" for stage, m, cpu in (("verify", "arml", 60), ("verify", "nca", 6))
+    ]
+    (tmp_path / "mine" / "tables" / "runtime.csv").write_text(COLUMNS + "".join(rows))
+    params = _params.load()
+    params = {**params, "datasets": {"pendigits": {"source": "package"}}, "methods": ["nca", "arml"]}
+    params["verify"] = {"sample": 200, "time_limit": None}
+    params["run"] = {**params["run"], "workers": 2}
+    said = list(_costs.lines(params, {"verify@pendigits": []}, "mine"))
+    assert said[0].startswith("expected: 2 min of CPU time, at best 1 min with 2 workers") and "verify 2 min" in said[0]
+    assert said[1].startswith("not counted, since never measured: ") and "certify 2" in said[1]
+    assert len(said) == 2  # nothing is fitted again
+    said = list(_costs.lines(params, {"train@pendigits": []}, "mine"))
+    assert said[-1] == "fitted on subsets: nca on pendigits 1500 of 7494"
+    assert list(_costs.lines(params, {"report": []}, "mine")) == []
+
+
+def test_the_paper_study_can_be_estimated_without_its_data() -> None:
+    params = _study.merge(_params.load(), _study.overlay("paper"))
+    said = list(_costs.lines(params, {f"download@{name}": [] for name in params["datasets"]}, "paper"))
+    assert "mnist 2500 of 60000" in said[-1] and said[0].startswith("expected: ")
+
+
+def test_skipped_methods_are_left_out_where_said() -> None:
+    params = _study.merge(_params.load(), _study.overlay("paper"))
+    assert "lfda" not in _params.methods_of(params, "attack", "mnist")
+    assert _params.methods_of(params, "attack", "usps") == _params.methods_of(params, "verify", "mnist")
+    params = _params.load()
+    params["attack"] = {**params["attack"], "skip": {"mnist": ["lfdb"]}}
+    with pytest.raises(_params.ParamsError, match=r"attack\.skip\.mnist must be a list of methods"):
+        _params.check(params)
+    params["attack"]["skip"] = ["lfda"]
+    with pytest.raises(_params.ParamsError, match=r"attack\.skip must be a mapping"):
+        _params.check(params)
+
+
+def test_the_commit_is_that_of_code_and_params_not_of_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+        return subprocess.run(
+            ("git", *who, *arguments), cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    monkeypatch.setattr(_layout, "ROOT", tmp_path)
+    monkeypatch.delenv(_commit.VARIABLE, raising=False)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert _commit.of_code() == ""  # no repository
+    git("init", "-q")
+    for name in ("arml", "flows", "reports"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text("1")
+    git("add", "-A")
+    git("commit", "-qm", "code")
+    code = git("rev-parse", "--short=12", "HEAD").strip()
+    (tmp_path / "reports" / "a").write_text("2")
+    git("commit", "-qam", "reports")
+    assert _commit.of_code() == code
+    (tmp_path / "arml" / "a").write_text("3")
+    assert _commit.of_code() == f"{code} with uncommitted changes"
+    monkeypatch.setenv(_commit.VARIABLE, "told")
+    assert _commit.of_code() == os.environ[_commit.VARIABLE]
+
+
+def test_tables_and_costs_become_artifacts_with_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, str] = {}
+    monkeypatch.setattr(_artifacts, "create_markdown_artifact", lambda text, key, description: made.update({key: text}))
+    monkeypatch.setattr(_layout, "ROOT", tmp_path)
+    monkeypatch.setattr(_layout, "DATA", tmp_path / "data")
+    table, figure = tmp_path / "tables" / "table1.md", tmp_path / "figures" / "exact.svg"
+    table.parent.mkdir()
+    table.write_text("# Table 1\n")
+    _artifacts.publish_report(tmp_path, [table, figure])
+    assert list(made) == ["report-table1"] and made["report-table1"].startswith("# Table 1")
+    assert figure.as_uri() in made["report-table1"] and (tmp_path / "index.html").as_uri() in made["report-table1"]
+    row = {"method": "arml", "n_neighbors": 11, "start": 0, "n_points": 50, "seconds": 2.0, "cpu_seconds": 5.0}
+    _artifacts.publish_costs("Own_Data", "verify", [{**row, "peak_memory_mib": 10.0}])
+    assert (
+        "10 points a CPU second" in made["verify-own-data"]
+        and "| arml 11 | 50 | 2.00 | 5.00 | 10 |" in made["verify-own-data"]
+    )
+
+
+def test_a_live_share_is_made_once_and_then_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        _artifacts, "create_progress_artifact", lambda share, **more: calls.append(("new", share)) or "id"
+    )
+    monkeypatch.setattr(
+        _artifacts,
+        "update_progress_artifact",
+        lambda one, share, **more: calls.append((one, share, more["description"])),
+    )
+    live = _artifacts.LiveShare("verify", "toy")
+    live.show(0.25, "early")
+    live.show(0.5, "too soon")
+    live.show(1.0, "done")
+    assert calls == [("new", 25.0), ("id", 100.0, "done")]
