@@ -109,7 +109,7 @@ def _table(study: Study, block: Sequence[Curve]) -> dict[str, Any]:
                         "mark": marks(cell),
                         "measured": f"{cell.error:.3f}",
                         "best": cell.best,
-                        "interval": f"{cell.low:.3f} to {cell.high:.3f}",
+                        "interval": f"{_short(cell.low)}–{_short(cell.high)}",
                         "difference": "" if cell.difference is None else f"{cell.difference:+.3f}".replace("-", "−"),
                         "far": beyond(cell),
                     }
@@ -120,6 +120,11 @@ def _table(study: Study, block: Sequence[Curve]) -> dict[str, Any]:
             for curve in block
         ],
     }
+
+
+def _short(share: float) -> str:
+    """Three decimals without the zero before them."""
+    return f"{share:.3f}".removeprefix("0")
 
 
 def _picture(figure: Drawn) -> str:

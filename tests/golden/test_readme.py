@@ -1,5 +1,6 @@
 """The README keeps its word: its table is the report's, its example runs."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -36,3 +37,27 @@ def test_the_tree_names_what_is_there():
     for name in named:
         assert any((place / name).exists() for place in places), name
     assert len(named) > 15
+
+
+def test_the_verdict_is_that_of_the_papers_study():
+    block = re.search(r"<!-- verdict: (\S+) -->\n(.*?)<!-- /verdict -->", README, re.DOTALL)
+    assert block is not None
+    page = (ROOT / block[1]).read_text(encoding="utf-8")
+    said = page.split("## Verdict")[1].split("## ")[0]
+    stated = [line for line in said.splitlines() if line.startswith("- **")]
+    assert len(stated) == 3 and block[2].strip() == "\n".join(stated)
+
+
+def test_the_gap_in_numbers_is_that_of_its_report():
+    with (ROOT / "reports/gap/tables/decided.csv").open(encoding="utf-8") as stream:
+        rows = {(row["dataset"], row["method"], float(row["radius"])): row for row in csv.DictReader(stream)}
+    table = README.split("## The gap, closed")[1].split("**From below**")[0]
+    lines = re.findall(r"^\| (\w+), r = ([\d.]+) \| (.*) \|$", table, re.MULTILINE)
+    assert len(lines) == 4
+    columns = ("unknown_by_the_papers_means", "unknown", "median_upper_to_lower_by_the_papers_means",
+               "median_upper_to_lower", "exact")  # fmt: skip
+    for dataset, radius, cells in lines:
+        both = [rows[dataset, method, float(radius)] for method in ("euclidean", "arml")]
+        for column, cell in zip(columns, cells.split(" | "), strict=True):
+            digits = 2 if column.startswith("median") else 3
+            assert cell == " / ".join(f"{float(row[column]):.{digits}f}".removeprefix("0") for row in both), column

@@ -87,7 +87,7 @@ def test_metrics_and_curves_of_two_runs_are_compared_by_dvc(study: Workspace) ->
     params["train"]["arml"] |= {"loss": "hinge", "n_components": 1}
     study.set_params(params)
     study.repro()
-    changes = json.loads(study.dvc("metrics", "diff", "--json"))["diff"]["reports/metrics.json"]
+    changes = json.loads(study.dvc("metrics", "diff", "--json"))["reports/metrics.json"]
     assert changes and all(name.startswith("toy.arml.") for name in changes)
     assert "toy.arml.certified_3nn" in changes  # a headline: at the middle radius
     curves = json.loads(study.dvc("plots", "diff", "--json", "HEAD"))["data"]

@@ -127,7 +127,8 @@ def test_page_has_paper_measured_difference_and_interval_of_every_cell(written: 
     assert page.count('<td class="first paper">') == len(listed)
     for cell in listed:
         measured = f"<b>{cell.error:.3f}</b>" if cell.best else f"{cell.error:.3f}"
-        assert f"{measured}<small>{cell.low:.3f} to {cell.high:.3f}</small>" in page
+        low, high = (f"{end:.3f}".removeprefix("0") for end in (cell.low, cell.high))
+        assert f"{measured}<small>{low}–{high}</small>" in page
         assert cell.difference is None or f">{cell.difference:+.3f}<".replace("-", "−") in page
     assert "1500 of 7494 points" in page  # a subset note
 
