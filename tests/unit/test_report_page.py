@@ -250,7 +250,7 @@ def test_every_cell_beyond_the_tolerance_is_listed_with_its_reason() -> None:
     (one,) = differences(euclidean(30, method="nca", fits={"pendigits": {"nca": {"converged": False}}}))[0]
     assert one.reason == "the fit ended before it converged"
     (one,) = differences(euclidean(20, n=500))[0]
-    assert one.reason.startswith("500 points")
+    assert one.reason.startswith("500 other points")
     (row,) = csv.DictReader(io.StringIO(differences_csv(euclidean(21))))
     assert (row["radius"], row["difference"], row["reason"]) == ("0.3", "0.021", UNEXPLAINED)
     assert "1 of 6 cells of Tables 1 and 2 differ by more than 0.02, 1 of them unexplained:" in differences_markdown(
