@@ -17,12 +17,17 @@ def busy(intervals: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def summary(log: Path, wall: float) -> str:
-    """One line a stage and the total, from the run's log of task intervals."""
+def summary(log: Path, wall: float, since: float = 0.0) -> str:
+    """One line a stage and the total, from the run's log of task intervals.
+
+    What ended before `since` was computed by a run that was stopped, and is counted nowhere.
+    """
     intervals: dict[str, list[tuple[float, float]]] = {}
     if log.is_file():
         for line in log.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
+            if row["ended"] < since:
+                continue
             intervals.setdefault(row["stage"], []).append((row["begun"], row["ended"]))
     work = busy(pair for pairs in intervals.values() for pair in pairs)
     stages = ", ".join(f"{stage} {busy(pairs):.1f}" for stage, pairs in intervals.items())

@@ -88,7 +88,7 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
     finally:
         _server.release()
     if code == 0:
-        say(_summary.summary(log, time.time() - begun))
+        say(_summary.summary(log, time.time() - begun, begun))
         say(f"reports: {os.path.relpath(workspace / 'reports' / 'index.html')}")
     elif not stopped_by:
         say("failed: see above; what was computed is kept, and the next run goes on from there")
