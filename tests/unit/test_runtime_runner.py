@@ -109,5 +109,5 @@ def test_summary_splits_work_from_orchestration(tmp_path: Path) -> None:
     log.write_text("".join(json.dumps({"stage": s, "dataset": "d", "begun": b, "ended": e}) + "\n" for s, b, e in rows))
     text = summary(log, 20.0)
     assert "done in 20.0 s: stages' own work 8.0 s (train 6.0, verify 2.0), orchestration 12.0 s" in text
-    assert "own work 2.0 s (verify 2.0), orchestration 8.0 s" in summary(log, 10.0, since=7.0)  # train: an earlier run's
+    assert "own work 2.0 s (verify 2.0), orchestration 8.0 s" in summary(log, 10.0, since=7.0)  # not train's
     assert "own work 0.0 s (none)" in summary(tmp_path / "missing", 1.0)
