@@ -79,8 +79,11 @@ def test_the_paper_study_can_be_estimated_without_its_data() -> None:
 
 def test_skipped_methods_are_left_out_where_said() -> None:
     params = _study.merge(_params.load(), _study.overlay("paper"))
-    assert "lfda" not in _params.methods_of(params, "attack", "mnist")
-    assert _params.methods_of(params, "attack", "usps") == _params.methods_of(params, "verify", "mnist")
+    for dataset in ("mnist", "fashion-mnist", "usps"):
+        kept = _params.methods_of(params, "attack", dataset)
+        assert [*kept, "lfda"] == [*(m for m in params["methods"] if m != "lfda"), "lfda"]
+    assert _params.methods_of(params, "attack", "splice") == params["methods"]
+    assert _params.methods_of(params, "verify", "mnist") == params["methods"]
     params = _params.load()
     params["attack"] = {**params["attack"], "skip": {"mnist": ["lfdb"]}}
     with pytest.raises(_params.ParamsError, match=r"attack\.skip\.mnist must be a list of methods"):
