@@ -106,9 +106,9 @@ def make_task_runner(run: Mapping[str, Any], stage: str, dataset: str = "") -> T
     if kind == "threads":
         return ThreadPoolTaskRunner(max_workers=workers)
     if kind == "processes":
-        from prefect.task_runners import ProcessPoolTaskRunner
+        from flows._pool import ProcessRunner
 
-        return ProcessPoolTaskRunner(max_workers=workers, initializer=_watch.die_with, initargs=(os.getpid(),))
+        return ProcessRunner(max_workers=workers, initializer=_watch.die_with, initargs=(os.getpid(),))
     try:
         if kind == "dask":
             from prefect_dask import DaskTaskRunner
@@ -287,7 +287,7 @@ def _measured(dataset: str, stage: str, parts: Sequence[Part]) -> Iterator[tuple
         file = _layout.scratch(dataset, stage) / f"{part.name}.json"
         if file.is_file():
             row = json.loads(file.read_text())
-            _log_run(row)
+            log_run(row)
             yield part, {k: v for k, v in row.items() if k not in ("begun", "ended")}
 
 
@@ -297,8 +297,8 @@ def forget_measured(dataset: str, stage: str, parts: Sequence[Part]) -> None:
         (_layout.scratch(dataset, stage) / f"{part.name}.json").unlink(missing_ok=True)
 
 
-def _log_run(row: Mapping[str, Any]) -> None:
-    """Tell the main command when this part worked, for its summary at the end."""
+def log_run(row: Mapping[str, Any]) -> None:
+    """Tell the main command when this part or stage worked, for its summary at the end."""
     log = os.environ.get("ARML_RUN_LOG")
     if log:
         with open(log, "a", encoding="utf-8") as stream:
@@ -312,6 +312,7 @@ __all__ = [
     "execute",
     "forget_measured",
     "limit_threads",
+    "log_run",
     "prune",
     "record_costs",
     "run_parts",

@@ -1,25 +1,46 @@
-"""The command line of a stage: ``python -m flows.<stage> [--dataset NAME]``, under DVC or alone."""
+"""A stage as a process: its arguments, its Prefect server, its flow, and one clear line if it fails."""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from flows import _layout, _params, _server, _watch
 
+STAGES = (
+    "download",
+    "preprocess",
+    "train",
+    "verify",
+    "certify",
+    "check",
+    "attack",
+    "tighten",
+    "train_networks",
+    "certify_networks",
+    "attack_networks",
+    "runtime",
+    "runtime_report",
+    "report",
+)
 
-def main(stage: str, argv: list[str] | None = None) -> int:
-    """Run one stage; 0 if it ended well, else 1 (failed) or 2 (params or arguments) with one clear line."""
-    per_dataset = stage != "report"
-    parser = argparse.ArgumentParser(
-        prog=f"python -m flows.{stage}", description=importlib.import_module(f"flows.{stage}").__doc__
-    )
-    if per_dataset:
-        parser.add_argument("--dataset", default=_dataset_of_dvc(stage), help="a name under datasets in params.yaml")
+
+def main(argv: list[str]) -> int:
+    """Run the stage that `argv` names; 0 if it ended well, else 1 (failed) or 2 (params, arguments), with a line."""
+    parser = argparse.ArgumentParser(prog="python -m flows", description="Run one stage of the study.")
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name in STAGES:
+        about = _about(name)
+        own = stages.add_parser(name, help=about, description=about)
+        if name != "report":
+            own.add_argument("--dataset", default=_dataset_of_dvc(name), help="a name under datasets in params.yaml")
     arguments = parser.parse_args(argv)
+    stage, per_dataset = arguments.stage, arguments.stage != "report"
     if per_dataset and arguments.dataset is None:
         parser.error("say which data set: --dataset NAME")
     try:
@@ -33,6 +54,12 @@ def main(stage: str, argv: list[str] | None = None) -> int:
     owner = os.environ.get(_watch.OWNER, "")
     _watch.die_with(*above, *([int(owner)] if owner.isdigit() else []))
     return _run(stage, params, {"dataset": arguments.dataset} if per_dataset else {})
+
+
+def _about(stage: str) -> str:
+    """What the stage's module says of itself, without importing it."""
+    source = Path(__file__).with_name(f"{stage}.py").read_bytes()
+    return (ast.get_docstring(ast.parse(source)) or "").split("\n\n")[0]
 
 
 def _dataset_of_dvc(stage: str) -> str | None:

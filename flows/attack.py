@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, task
@@ -63,9 +62,3 @@ def flow_(dataset: str) -> None:
     parts = shards(dataset, "attack", params, section["n_neighbors"], options)
     join(dataset, "attack", run_parts(attack_points, dataset, "attack", parts, params), params)
     collect_timings(dataset, "attack", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("attack"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, task
@@ -58,9 +57,3 @@ def flow_(dataset: str) -> None:
     parts = shards(dataset, "attack_networks", params, [0], options)
     join(dataset, "attack_networks", run_parts(attack_points_of, dataset, "attack_networks", parts, params), params)
     collect_timings(dataset, "attack_networks", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("attack_networks"))

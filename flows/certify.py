@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, task
@@ -53,9 +52,3 @@ def flow_(dataset: str) -> None:
     parts = shards(dataset, "certify", params, section["n_neighbors"], {"bound": section["bound"]})
     join(dataset, "certify", run_parts(certify_points_of, dataset, "certify", parts, params), params)
     collect_timings(dataset, "certify", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("certify"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, task
@@ -50,9 +49,3 @@ def flow_(dataset: str) -> None:
     parts = shards(dataset, "certify_networks", params, [0], options)
     join(dataset, "certify_networks", run_parts(certify_points_of, dataset, "certify_networks", parts, params), params)
     collect_timings(dataset, "certify_networks", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("certify_networks"))

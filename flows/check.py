@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,9 +86,3 @@ def flow_(dataset: str) -> None:
             f"{_layout.relative(target)} names them; the first: {rejected[0]}"
         )
     print(f"check {dataset}: {verdicts.num_rows} certificates accepted", flush=True)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("check"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -45,9 +44,3 @@ def fetch_files(job: Job) -> dict[str, Any]:
 def flow_(dataset: str) -> None:
     params = _params.current()
     run_single(fetch_files, dataset, "download", dict(params["datasets"][dataset] or {}), params)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("download"))

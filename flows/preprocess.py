@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, task
@@ -47,9 +46,3 @@ def make_splits(job: Job) -> dict[str, Any]:
 def flow_(dataset: str) -> None:
     params = _params.current()
     run_single(make_splits, dataset, "preprocess", dict(params["datasets"][dataset] or {}), params)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("preprocess"))

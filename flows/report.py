@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from typing import Any
 
 from prefect import flow, task
 
 from flows import _artifacts, _commit, _layout, _params
+from flows._runner import log_run
 
 NETWORK_STAGES = ("train_networks", "certify_networks", "attack_networks")
 MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
@@ -55,11 +56,6 @@ def write_reports(params: dict[str, Any]) -> int:
 
 @flow(name="report")
 def flow_() -> None:
-    params = _params.current()
-    write_reports.with_options(persist_result=False)(params)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("report"))
+    begun = time.time()
+    write_reports.with_options(persist_result=False)(_params.current())
+    log_run({"stage": "report", "dataset": "", "begun": begun, "ended": time.time()})

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flows import _commit, _costs, _layout, _params, _server, _study, _summary, _watch
+from flows import _commit, _costs, _layout, _params, _server, _study, _summary, _warm, _watch
 from flows._commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
 
 READ_BY_REPORT = ("processed", "metrics", "results", "timings")
@@ -79,7 +79,7 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
             environment["PREFECT_API_URL"] = _server.ensure_server(say)
             waited = time.time() - started
             say(f"Prefect at {environment['PREFECT_API_URL'].removesuffix('/api')} after {waited:.1f} s")
-            code = run_group(dvc_command("repro", *dvc_arguments), workspace, environment)
+            code = run_group(_warm.command(dvc_command("repro", *dvc_arguments)), workspace, environment)
     except _server.ServerError as error:
         print(f"error: {error}", file=sys.stderr)
     except Stopped as stopped:

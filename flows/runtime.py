@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,9 +107,3 @@ def flow_(dataset: str) -> None:
     facts = provenance(dataset=dataset, stage="runtime", cores=os.cpu_count())
     write_table(_layout.trials(dataset), trials_table(rows), "trials", facts)
     forget_measured(dataset, "runtime", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("runtime"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from prefect import flow, task
 
 from flows import _layout, _params
@@ -22,9 +20,3 @@ def write_reports(dataset: str) -> None:
 @flow(name="runtime_report", flow_run_name="runtime report {dataset}")
 def flow_(dataset: str) -> None:
     write_reports.with_options(persist_result=False)(dataset)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("runtime_report"))

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from flows import _layout, _params, _server, _study
+from flows import _layout, _params, _server, _study, _warm
 from flows._commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
 
 SWEEPS = _layout.ROOT / "flows" / "sweeps"
@@ -205,7 +205,7 @@ def _run_point(
     name = re.sub(r"[^a-z0-9.]+", "-", f"{axis}-{label}".lower()).strip("-.")
     settings = [part for key, value in overrides.items() for part in ("-S", f"++{key}={json.dumps(value)}")]
     command = dvc_command("exp", "run", "-n", name, *settings, f"{FOLDER}/dvc.yaml:curves")
-    if run_group(command, workspace, environment) != 0:
+    if run_group(_warm.command(command), workspace, environment) != 0:
         return False
     from arml.files import write_text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, task
@@ -53,9 +52,3 @@ def flow_(dataset: str) -> None:
     parts = shards(dataset, "tighten", params, section["n_neighbors"], options)
     join(dataset, "tighten", run_parts(tighten_points, dataset, "tighten", parts, params), params)
     collect_timings(dataset, "tighten", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("tighten"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 from prefect import flow, task
@@ -59,9 +58,3 @@ def flow_(dataset: str) -> None:
     ]
     run_parts(fit_metric, dataset, "train", parts, params)
     collect_timings(dataset, "train", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("train"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 from prefect import flow, task
@@ -58,9 +57,3 @@ def flow_(dataset: str) -> None:
     ]
     run_parts(train_network, dataset, "train_networks", parts, params)
     collect_timings(dataset, "train_networks", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("train_networks"))

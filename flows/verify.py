@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow, task
@@ -53,9 +52,3 @@ def flow_(dataset: str) -> None:
     parts = shards(dataset, "verify", params, [1], {"time_limit": params["verify"]["time_limit"]})
     join(dataset, "verify", run_parts(verify_points_of, dataset, "verify", parts, params), params)
     collect_timings(dataset, "verify", parts)
-
-
-if __name__ == "__main__":
-    from flows._stage import main
-
-    sys.exit(main("verify"))

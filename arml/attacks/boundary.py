@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from arml.attacks.decision import Queries, attack_from_starts
 from arml.attacks.forward import Floats, Forward
-from arml.attacks.model import decision_model
+from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.proposals import CONVERGED_BELOW, Proposals
 from arml.attacks.result import AttackResult
@@ -113,6 +113,7 @@ def boundary_attack(
 
 def _run_foolbox(X: Floats, starts: Floats, proposals: Proposals, forward: Forward, steps: int) -> Floats:
     """Run foolbox's own loop from misclassified ``starts``; returns its best points, shape (n, D)."""
+    load_foolbox()
     from eagerpy.astensor import astensor
     from foolbox.attacks import boundary_attack as module
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from arml.attacks.forward import Floats
+from arml.attacks.model import load_foolbox
 from arml.attacks.options import GRADIENT_ATTACKS
 from arml.attacks.result import AttackResult, distance
 from arml.networks.classifier import NetworkClassifier
@@ -109,6 +110,7 @@ def _run(
     box: tuple[float, float],
 ) -> Floats:
     """foolbox's attack on one point, with its defaults; float64 in and out."""
+    load_foolbox()
     from foolbox.attacks.ddn import DDNAttack
     from foolbox.attacks.fast_minimum_norm import L2FMNAttack
     from foolbox.models.pytorch import PyTorchModel

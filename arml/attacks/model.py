@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from arml.attacks.forward import Bools, Floats
 
-__all__ = ["decision_model"]
+__all__ = ["decision_model", "load_foolbox"]
+
+_loading = threading.Lock()
+
+
+def load_foolbox() -> None:
+    """Import all of foolbox, one thread at a time.
+
+    Its modules import each other in a circle: a second thread that asks for one of them meanwhile is given half of it.
+    """
+    with _loading:
+        importlib.import_module("foolbox")
 
 
 def decision_model(decide: Callable[[Floats], Bools]) -> tuple[Any, Any]:
@@ -15,6 +28,7 @@ def decision_model(decide: Callable[[Floats], Bools]) -> tuple[Any, Any]:
 
     The model's bounds are infinite: whoever makes the candidates keeps each row in its own box.
     """
+    load_foolbox()
     from eagerpy.astensor import astensor
     from foolbox.criteria import Criterion
     from foolbox.models.base import Model

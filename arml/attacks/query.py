@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from arml.attacks.decision import Queries, attack_from_starts
 from arml.attacks.forward import Floats
-from arml.attacks.model import decision_model
+from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.result import AttackResult
 
@@ -50,6 +50,7 @@ def hopskipjump_attack(
     check_count("steps", steps, 0)
 
     def run(queries: Queries) -> Floats:
+        load_foolbox()
         from foolbox.attacks import hop_skip_jump as module
 
         return _one_by_one(queries, module, partial(module.HopSkipJumpAttack, steps=steps))
@@ -80,6 +81,7 @@ def pointwise_attack(
     """
 
     def run(queries: Queries) -> Floats:
+        load_foolbox()
         from foolbox.attacks import pointwise as module
 
         return _one_by_one(queries, module, module.PointwiseAttack)

@@ -37,6 +37,20 @@ def living_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def found(main: int, victim: str, stage: str) -> psutil.Process:
+    """A process of a run, by its part in it; `main` is the pid of the command that people started."""
+    if victim == "main":
+        return psutil.Process(main)
+    below = psutil.Process(main).children(recursive=True)
+    holders = [p for p in below if "multiprocessing.forkserver" in " ".join(p.cmdline()[:4])]
+    if victim == "fork server":
+        return holders[0]
+    if victim == "flow":  # forked from it, for the stage: those that it forks later are the flow's own workers
+        return min((p for p in holders[1:]), key=lambda p: (p.create_time(), p.pid))
+    word = {"dvc": "dvc", "stage": stage, "holder": "flows._warm"}[victim]
+    return next(p for p in below if word in p.cmdline()[1:4])
+
+
 def without(study: Workspace, *paths: str) -> Workspace:
     """The finished study without some of its outputs."""
     for path in paths:
@@ -57,19 +71,14 @@ def kill_and_go_on(study: Workspace, stage: str, victim: str) -> int:
     records = study.path / "data/work/toy" / stage / "records"
     process = study.start(sys.executable, "-m", "flows.repro", "-s", f"{stage}@toy")
     assert wait_for(lambda: records.is_dir() and list(records.glob("*.json")), 120)
-    if victim == "main":
-        os.kill(process.pid, signal.SIGKILL)
-    else:
-        word = "dvc" if victim == "dvc" else f"flows.{stage}"
-        below = psutil.Process(process.pid).children(recursive=True)
-        next(p for p in below if word in p.cmdline()[:4]).kill()
+    found(process.pid, victim, stage).kill()
     output, _ = process.communicate(timeout=180)
     assert process.returncode != 0, output
     assert wait_for(lambda: not living_in(study.path), 60), living_in(study.path)
     return int(study.repro("-s", f"{stage}@toy").split(" reused")[0].split()[-1])
 
 
-@pytest.mark.parametrize("victim", ["main", "dvc", "stage"])
+@pytest.mark.parametrize("victim", ["main", "dvc", "stage", "holder", "fork server", "flow"])
 def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(
     finished: tuple[Workspace, str], unattacked: Workspace, victim: str
 ) -> None:
@@ -86,7 +95,7 @@ def test_killed_verification_goes_on_and_ends_with_the_same_bytes(
     study.set_params(params)
     rooms = ("data/certificates/toy/exact", "data/work/toy/verify")
     without(study, *rooms, "data/results/toy/exact.parquet")
-    assert 1 <= kill_and_go_on(study, "verify", "stage") < 90
+    assert 1 <= kill_and_go_on(study, "verify", "flow") < 90
     killed = study.hashes(*rooms)
     assert len([name for name in killed if name.endswith("parquet")]) == 90
     assert study.hashes("data/results") == finished[0].hashes("data/results")
@@ -98,7 +107,7 @@ def test_killed_verification_goes_on_and_ends_with_the_same_bytes(
 
 def test_sigterm_ends_the_run_in_order(unattacked: Workspace) -> None:
     process = unattacked.start(sys.executable, "-m", "flows.repro", "-s", "attack@toy")
-    assert wait_for(lambda: any("flows.attack" in p.cmdline()[:4] for p in living_in(unattacked.path)), 120)
+    assert wait_for(lambda: any(p.cmdline()[2:4] == ["flows", "attack"] for p in living_in(unattacked.path)), 120)
     process.terminate()
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 128 + signal.SIGTERM and "the next run goes on from there" in output

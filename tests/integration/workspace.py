@@ -56,10 +56,10 @@ class Workspace:
         return output
 
     def stage(self, name: str, *arguments: str, code: int = 0, **changes: str) -> str:
-        return self.run(sys.executable, "-m", f"flows.{name}", *arguments, code=code, **changes)
+        return self.run(sys.executable, "-m", "flows", name, *arguments, code=code, **changes)
 
     def repro(self, *arguments: str, code: int = 0, **changes: str) -> str:
-        return self.stage("repro", *arguments, code=code, **changes)
+        return self.run(sys.executable, "-m", "flows.repro", *arguments, code=code, **changes)
 
     def dvc(self, *arguments: str, code: int = 0, **changes: str) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments, code=code, **changes)
