@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from flows import _params
 
@@ -47,10 +48,19 @@ def signals_as_exit() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_group(command: list[str], workspace: Path, environment: dict[str, str]) -> int:
-    """Run a command in its own process group; if this process is stopped, so is all of the group."""
+def run_group(command: list[str], workspace: Path, environment: dict[str, str], output: IO[bytes] | None = None) -> int:
+    """Run a command in its own process group; if this process is stopped, so is all of the group.
+
+    What it prints goes to `output`, or to where this process prints.
+    """
     process = subprocess.Popen(
-        command, cwd=workspace, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        command,
+        cwd=workspace,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
     )
     try:
         return process.wait()

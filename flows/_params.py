@@ -20,7 +20,7 @@ from flows import _layout
 
 SECTIONS = {
     *("seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "tighten", "networks", "runtime"),
-    "run",
+    *("run", "schedule"),
 }
 VERIFY = {"sample", "time_limit"}
 CERTIFY = {"sample", "n_neighbors", "bound"}
@@ -35,11 +35,15 @@ BOUNDS = ("theorem1", "plurality", "packing")
 ATTACKS = {"boundary": ("steps", "batch_size"), "hopskipjump": ("steps",), "pointwise": ()}  # what each takes
 RUN = {"runner", "workers", "shard_size", "devices", "threads_per_task"}
 RUNTIME = {"trials", "threads", "fits"}
+SCHEDULE = {"cron", "timezone", "revision", "push"}
+SETTINGS = ("run", "schedule")  # sections that say how and when, and change no result
 DEFAULT = "default"  # of a sample that differs between data sets
 CHECKED = "ARML_PARAMS_CHECKED"  # in the environment of a run: digest of the params it has checked
 RUNNERS = ("auto", "threads", "processes", "dask", "ray")
 # the part of a stage's name, a file's name and a command line: nothing a shell would read twice
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./~^-]*")  # nothing that git would take for an option
 
 
 class ParamsError(ValueError):
@@ -115,6 +119,7 @@ def check(params: Any) -> dict[str, Any]:
     _check_networks(params["networks"], params["datasets"], params["seed"])
     _check_runtime(params["runtime"], params["datasets"], params["seed"])
     _check_run(params["run"])
+    _check_schedule(params["schedule"])
     return dict(params)
 
 
@@ -288,6 +293,31 @@ def _check_bounds(where: str, bounds: Any) -> None:
     good = isinstance(bounds, list) and len(bounds) == 2 and all(_is_number(b) for b in bounds)
     if not good or not bounds[0] < bounds[1]:
         raise ParamsError(f"{where} must be [low, high] with low < high, or null; got {bounds!r}")
+
+
+def _check_schedule(schedule: Any) -> None:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from cronsim import CronSim, CronSimError
+
+    _keys("schedule", schedule, SCHEDULE, required=SCHEDULE)
+    try:
+        CronSim(schedule["cron"], datetime(2000, 1, 1))
+    except (CronSimError, TypeError, AttributeError) as error:
+        raise ParamsError(
+            f"schedule.cron must be minute, hour, day, month and weekday, as in '0 3 * * *', got {schedule['cron']!r}"
+        ) from error
+    try:
+        ZoneInfo(schedule["timezone"])
+    except (KeyError, ValueError, TypeError, OSError) as error:
+        raise ParamsError(
+            f"schedule.timezone must be a name such as UTC or Europe/Zurich, got {schedule['timezone']!r}"
+        ) from error
+    if not isinstance(schedule["revision"], str) or not REVISION.fullmatch(schedule["revision"]):
+        raise ParamsError(f"schedule.revision must name a branch, tag or commit, got {schedule['revision']!r}")
+    if not isinstance(schedule["push"], bool):
+        raise ParamsError(f"schedule.push must be true or false, got {schedule['push']!r}")
 
 
 def _check_run(run: Any) -> None:

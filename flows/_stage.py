@@ -51,8 +51,8 @@ def main(argv: list[str]) -> int:
         return _fail(error, 2)
     os.chdir(_layout.ROOT)
     above = [process.pid for process in (_server.dvc_ancestor(),) if process is not None]
-    owner = os.environ.get(_watch.OWNER, "")
-    _watch.die_with(*above, *([int(owner)] if owner.isdigit() else []))
+    _watch.die_with(*above)
+    _watch.die_with_owner()
     return _run(stage, params, {"dataset": arguments.dataset} if per_dataset else {})
 
 

@@ -59,9 +59,7 @@ def main(inner: Sequence[str]) -> int:
     """Run a command with a fork server beside it; end both together."""
     from flows import _watch
 
-    owner = os.environ.get(_watch.OWNER, "")
-    if owner.isdigit():
-        _watch.die_with(int(owner))
+    _watch.die_with_owner()
     multiprocessing.set_forkserver_preload(list(PRELOAD))
     server: Any = forkserver._forkserver  # type: ignore[attr-defined]
     server.ensure_running()

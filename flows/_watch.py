@@ -31,6 +31,13 @@ def die_with(*pids: int, poll: float = 1.0, grace: float = 10.0) -> None:
         thread.start()
 
 
+def die_with_owner() -> None:
+    """`die_with` the command that this process works for, if it works for one."""
+    owner = os.environ.get(OWNER, "")
+    if owner.isdigit():
+        die_with(int(owner))
+
+
 def _watch(processes: Sequence[psutil.Process], poll: float, grace: float) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):

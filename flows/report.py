@@ -36,7 +36,7 @@ def write_reports(params: dict[str, Any]) -> int:
         ],
         networks=[_layout.network(name, model) for name in compared for model in params["networks"]["models"]],
         radii={name: _params.dataset_spec(params, name).radii for name in names},
-        params={key: value for key, value in params.items() if key != "run"},
+        params={key: value for key, value in params.items() if key not in _params.SETTINGS},
         commit=_commit.of_code(),
     )
     there = {name: folder for name, folder in _layout.APPENDICES.items() if (folder / "index.md").is_file()}

@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--study", choices=_study.available(), help="run this study instead of the default")
     options, dvc_arguments = parser.parse_known_args(argv)
     begun = time.time()
+    _watch.die_with_owner()
     try:
         workspace = _study.prepare(options.study) if options.study else _layout.ROOT
         params = _params.load(workspace / "params.yaml")

@@ -214,8 +214,7 @@ def _run_point(
 
 
 def _digest(overrides: Mapping[str, Any], params: Mapping[str, Any], code: str) -> str:
-    effective = apply(params, overrides)
-    effective.pop("run")  # no setting there changes a result
+    effective = {k: v for k, v in apply(params, overrides).items() if k not in _params.SETTINGS}
     return hashlib.sha256(json.dumps([effective, code], sort_keys=True).encode()).hexdigest()[:24]
 
 
