@@ -141,6 +141,8 @@ def as_metric(M: Any, n_features: int) -> MahalanobisMetric:
         return MahalanobisMetric.euclidean(n_features)
     if isinstance(M, str):
         raise ValueError(f"unknown metric {M!r}: pass None, 'euclidean', a matrix or a fitted learner")
+    if isinstance(M, type):
+        raise ValueError(f"the metric is the class {M.__name__}: pass an instance of it, fitted")
     if isinstance(M, MahalanobisMetric):
         metric = M
     elif hasattr(M, "components_"):
