@@ -44,7 +44,7 @@ def check_bound(bound: str, n_neighbors: int, norm: float = 2) -> None:
     if bound == "exact":
         raise ValueError("bound 'exact' is no certificate: arml.intervals.radius_intervals gives exact K-NN radii")
     if bound not in BOUNDS:
-        raise ValueError(f"unknown bound {bound!r}: choose one of {', '.join(BOUNDS)}")
+        raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; got {bound!r}")
     if bound == "theorem1" and n_neighbors % 2 == 0:
         raise ValueError(
             f"Theorem 1 is proved for odd K only, got n_neighbors = {n_neighbors}: with an even K a tied vote can "

@@ -71,6 +71,8 @@ def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = No
     """
     raw = as_array(X, name)
     try:
+        if raw.dtype.kind == "O" and hasattr(X, "iloc"):  # pandas, with its own missing values among the numbers
+            raw = getattr(X, "to_numpy")(dtype=np.float64, na_value=np.nan)  # noqa: B009 - unknown to the type checker
         out = np.ascontiguousarray(raw, dtype=np.float64)
     except (TypeError, ValueError) as err:
         raise type(err)(f"{name} must be a numeric matrix of shape (n, D): {err}") from err

@@ -118,7 +118,7 @@ def boundary_points(
     """:func:`boundary_attack` against a prepared training set, ``reference_set(X_train, y_train, M, queries=True)``."""
     check_count("steps", steps, 0)
     if init not in ("noise", "nearest"):
-        raise ValueError(f"init must be one of ('noise', 'nearest'), got {init!r}")
+        raise ValueError(f"init must be one of noise, nearest; got {init!r}")
 
     def run(queries: Queries) -> Floats:
         proposals = Proposals(queries.low, queries.high, queries.generators)

@@ -71,7 +71,7 @@ def fit_scaling(train: FloatArray, scaling: str) -> Scaling:
         The features span more than float64 can hold.
     """
     if scaling not in SCALINGS:
-        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got {scaling!r}")
+        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}; got {scaling!r}")
     if scaling in ("image", "none"):
         span = 255.0 if scaling == "image" else 1.0
         return Scaling(np.zeros(1), np.array([span]), np.zeros(1, dtype=bool))
