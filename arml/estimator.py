@@ -147,18 +147,18 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         return np.concatenate([part[0] for part in parts]), reference.order[rows]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Labels of the points: shape (n, D) → (n,). A point's label does not depend on its batch."""
+        """Labels of the points X: shape (n, D) → (n,). A point's label does not depend on its batch."""
         _, scaled = self._scaled(X)
         return self._predictor().predict(scaled)
 
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """Shares of the K votes: shape (n, D) → (n, C). The first of the largest is what ``predict`` says."""
+        """Shares of the K votes at X: shape (n, D) → (n, C). The first of the largest is what ``predict`` says."""
         _, indices = self.kneighbors(X)
         votes = count_votes(self.reference_.point_codes[indices], self.classes_.size)
         return np.asarray(votes / indices.shape[1], dtype=np.float64)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Accuracy on X of shape (n, D) with labels y of shape (n,), weighted where there are weights (n,)."""
+        """Accuracy on X of shape (n, D) with labels y of shape (n,), with ``sample_weight`` of shape (n,) weighted."""
         return float(super().score(X, as_array(y, "y"), sample_weight))
 
 

@@ -72,6 +72,10 @@ def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None, *, quer
         For attacks by queries too: they need the points as given, which are kept, and not w, which is left to its first
         use. Otherwise w is made now, by one thread.
 
+    Returns
+    -------
+    ReferenceSet
+
     Raises
     ------
     ValueError

@@ -49,7 +49,7 @@ class FeatureScaler:
     constant: NDArray[np.bool_]
 
     def transform(self, X: Floats) -> Floats:
-        """Scaled features, shape (n, D), a copy unless there is no scaling.
+        """The scaled features of X, shape (n, D), a copy unless there is no scaling.
 
         Raises
         ------
@@ -108,6 +108,10 @@ class FeatureScaler:
         X : ndarray of shape (n, D)
             The points, raw.
         lengths : ndarray of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n,)
         """
         if self.fitted is None:
             return lengths
@@ -117,7 +121,7 @@ class FeatureScaler:
         return np.asarray(np.maximum(span * (lengths - slack) * (1.0 - 4.0 * _UNIT_ROUNDOFF), 0.0))
 
     def raw(self, lengths: Floats) -> Floats:
-        """Lengths or vectors of scaled features in raw units, rounded to nearest."""
+        """``lengths``, or vectors, of scaled features in raw units, of any shape, rounded to nearest."""
         return lengths if self.fitted is None else np.asarray(lengths * self.span.max(), dtype=np.float64)
 
     def raw_points(
@@ -168,6 +172,10 @@ def fit_scaler(scaling: Any, X: Floats, names: NDArray[Any] | None = None) -> Fe
         The training set.
     names : ndarray of shape (D,), optional
         Names of its features, which must be those of a fitted scaler that has any.
+
+    Returns
+    -------
+    FeatureScaler
 
     Raises
     ------

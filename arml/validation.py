@@ -25,7 +25,9 @@ __all__ = [
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
-    """Return what a user passed as a NumPy array, tensors without their gradient, of whatever type and shape it has.
+    """Return ``values`` as a NumPy array, tensors without their gradient, of whatever type and shape they have.
+
+    ``name`` is how the error message calls them.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = No
 def check_labels(y: ArrayLike, n: int, *, name: str = "y") -> NDArray[Any]:
     """Return ``y`` as a one-dimensional array of ``n`` labels (integers, strings or booleans).
 
-    A column of shape (n, 1) is taken with scikit-learn's DataConversionWarning.
+    A column of shape (n, 1) is taken with scikit-learn's DataConversionWarning. ``name`` as in :func:`check_features`.
 
     Raises
     ------
@@ -183,7 +185,7 @@ class _Columns:
 
 
 def check_training_set(X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Check a training set: finite features, one label a row, at least two classes.
+    """Check a training set: finite features X, one label of y a row, at least two classes.
 
     Raises
     ------
@@ -210,7 +212,7 @@ def check_classes(labels: NDArray[Any]) -> None:
 
 
 def check_labels_known(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the position of each label in the sorted ``classes``.
+    """Return the position of each label of ``y`` in the sorted ``classes``.
 
     Raises
     ------
@@ -235,7 +237,7 @@ def check_labels_known(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int
 
 
 def check_n_neighbors(n_neighbors: Any, n_train: int) -> int:
-    """Return K as an int.
+    """Return ``n_neighbors`` (K) as an int, where it is no more than ``n_train``.
 
     Raises
     ------

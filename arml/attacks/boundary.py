@@ -115,7 +115,10 @@ def boundary_points(
     batch_size: int = 256,
     init: str = "noise",
 ) -> AttackResult:
-    """:func:`boundary_attack` against a prepared training set, ``reference_set(X_train, y_train, M, queries=True)``."""
+    """:func:`boundary_attack` against a prepared training set, ``reference_set(X_train, y_train, M, queries=True)``.
+
+    The other parameters, the result and the errors are those of :func:`boundary_attack`.
+    """
     check_count("steps", steps, 0)
     if init not in ("noise", "nearest"):
         raise ValueError(f"init must be one of noise, nearest; got {init!r}")

@@ -65,7 +65,10 @@ def hopskipjump_points(
     indices: ArrayLike | None = None,
     bounds: tuple[float, float] | None = (0.0, 1.0),
 ) -> AttackResult:
-    """:func:`hopskipjump_attack` against a training set prepared as :func:`arml.attacks.boundary.boundary_points`."""
+    """:func:`hopskipjump_attack` against a training set prepared as for :func:`arml.attacks.boundary.boundary_points`.
+
+    The other parameters, the result and the errors are those of :func:`hopskipjump_attack`.
+    """
     check_count("steps", steps, 0)
 
     def run(queries: Queries) -> Floats:
@@ -113,7 +116,10 @@ def pointwise_points(
     indices: ArrayLike | None = None,
     bounds: tuple[float, float] | None = (0.0, 1.0),
 ) -> AttackResult:
-    """:func:`pointwise_attack` against a training set prepared as for :func:`arml.attacks.boundary.boundary_points`."""
+    """:func:`pointwise_attack` against a training set prepared as for :func:`arml.attacks.boundary.boundary_points`.
+
+    The other parameters, the result and the errors are those of :func:`pointwise_attack`.
+    """
 
     def run(queries: Queries) -> Floats:
         from foolbox.attacks import pointwise as module

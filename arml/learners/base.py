@@ -104,6 +104,11 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         y : array-like of shape (n,)
             Labels, at least two classes.
 
+        Returns
+        -------
+        MetricLearner
+            Itself.
+
         Raises
         ------
         ValueError
@@ -160,7 +165,7 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return matrix
 
     def transform(self, X: ArrayLike) -> Floats:
-        """u = G x for each row, shape (n, D) → (n, r): squared Euclidean distances of u are d_M of x.
+        """u = G x for each row of X, shape (n, D) → (n, r): squared Euclidean distances of u are d_M of x.
 
         Raises
         ------
@@ -173,7 +178,7 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return mapped
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted learner to a file without pickle; :func:`arml.learners.load_learner` reads it."""
+        """Write the fitted learner to the file ``path`` without pickle; :func:`arml.learners.load_learner` reads it."""
         from arml.learners.persistence import save_learner
 
         save_learner(self, path)

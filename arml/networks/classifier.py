@@ -126,7 +126,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_flag("verbose", self.verbose)
 
     def initial_network(self, n_features: int, n_classes: int) -> Network:
-        """The untrained network for data of this shape. ValueError as in `arml.networks.layers.build_network`."""
+        """The untrained network for ``n_features`` features and ``n_classes`` classes.
+
+        ValueError as in `arml.networks.layers.build_network`.
+        """
         from arml.networks.layers import build_network
 
         hidden, channels = _ARCHITECTURES[self.architecture]
@@ -183,6 +186,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         arrays : sequence of ndarrays
             Weights and biases, as ``network_.arrays()`` gives them.
 
+        Returns
+        -------
+        NetworkClassifier
+            Itself.
+
         Raises
         ------
         ValueError
@@ -212,7 +220,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The class of the highest score of each row, the first of equal ones; shape (n,)."""
+        """The class of the highest score of each row of X, the first of equal ones; shape (n,)."""
         best = self.decision_function(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[best]
         return labels
