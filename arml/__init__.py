@@ -10,21 +10,57 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from arml.attacks import boundary_attack, geometric_attack
+    from arml.certify import certified_radii
+    from arml.curves import robust_error
     from arml.errors import ArmlError, DataError
-    from arml.learners import ARML
+    from arml.estimator import MahalanobisKNN
+    from arml.intervals import radius_intervals
+    from arml.learners import ARML, ITML, LFDA, LMNN, NCA, Euclidean, load_learner
     from arml.mahalanobis import MahalanobisMetric
-    from arml.neighbors import MahalanobisKNN
+    from arml.verify import exact_radii
 
 __version__ = "0.1.0"
-__all__ = ["ARML", "ArmlError", "DataError", "MahalanobisKNN", "MahalanobisMetric", "__version__"]
 
 _HOMES = {
     "ARML": "arml.learners",
     "ArmlError": "arml.errors",
     "DataError": "arml.errors",
-    "MahalanobisKNN": "arml.neighbors",
+    "Euclidean": "arml.learners",
+    "ITML": "arml.learners",
+    "LFDA": "arml.learners",
+    "LMNN": "arml.learners",
+    "MahalanobisKNN": "arml.estimator",
     "MahalanobisMetric": "arml.mahalanobis",
+    "NCA": "arml.learners",
+    "boundary_attack": "arml.attacks",
+    "certified_radii": "arml.certify",
+    "exact_radii": "arml.verify",
+    "geometric_attack": "arml.attacks",
+    "load_learner": "arml.learners",
+    "radius_intervals": "arml.intervals",
+    "robust_error": "arml.curves",
 }
+__all__ = [
+    "ARML",
+    "ITML",
+    "LFDA",
+    "LMNN",
+    "NCA",
+    "ArmlError",
+    "DataError",
+    "Euclidean",
+    "MahalanobisKNN",
+    "MahalanobisMetric",
+    "__version__",
+    "boundary_attack",
+    "certified_radii",
+    "exact_radii",
+    "geometric_attack",
+    "load_learner",
+    "radius_intervals",
+    "robust_error",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from arml.figures import BOUNDARIES, Drawn, house_style, save_figure
 from arml.learners import make_learner
 from arml.mahalanobis import MahalanobisMetric, as_metric
-from arml.neighbors import MahalanobisKNN
+from arml.neighbors import predict_labels
+from arml.reference import reference_set
 from arml.study import method_label
 from arml.verify import exact_radii
 
@@ -104,8 +105,8 @@ def _panel(axes: Axes, fit: ToyFit) -> None:
     low, high = TOY_POINTS.min(axis=0) - _MARGIN, TOY_POINTS.max(axis=0) + _MARGIN
     across, up = (np.linspace(low[i], high[i], _GRID) for i in range(2))
     plane = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
-    knn = MahalanobisKNN(n_neighbors=1, metric=fit.metric).fit(TOY_POINTS, TOY_LABELS)
-    regions = knn.predict(plane).reshape(_GRID, _GRID)
+    reference = reference_set(TOY_POINTS, TOY_LABELS, fit.metric)
+    regions = predict_labels(reference, plane, 1).reshape(_GRID, _GRID)
     axes.contourf(across, up, regions, levels=[-0.5, 0.5, 1.5], cmap=ListedColormap(_COLOURS), alpha=0.18)
     axes.contour(across, up, regions, levels=[0.5], colors="#333333", linewidths=1.0)
     for label, (colour, mark) in enumerate(zip(_COLOURS, _MARKS)):

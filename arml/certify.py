@@ -34,7 +34,7 @@ Rows = NDArray[np.intp]
 
 
 def check_bound(bound: str, n_neighbors: int, norm: float = 2) -> None:
-    """Refuse unknown bounds, and K or norms for which the bound proves nothing.
+    """Refuse an unknown bound, and K (``n_neighbors``) or a norm for which the bound proves nothing.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def check_bound(bound: str, n_neighbors: int, norm: float = 2) -> None:
     if bound == "exact":
         raise ValueError("bound 'exact' is no certificate: arml.intervals.radius_intervals gives exact K-NN radii")
     if bound not in BOUNDS:
-        raise ValueError(f"unknown bound {bound!r}: choose one of {', '.join(BOUNDS)}")
+        raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; got {bound!r}")
     if bound == "theorem1" and n_neighbors % 2 == 0:
         raise ValueError(
             f"Theorem 1 is proved for odd K only, got n_neighbors = {n_neighbors}: with an even K a tied vote can "
@@ -154,7 +154,8 @@ def certify_points(
 ) -> list[Certificate]:
     """:func:`certificates` against a training set that :func:`arml.reference.reference_set` has prepared.
 
-    For one training set and many calls, in one thread or several: the set is transformed once and shared.
+    For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
+    parameters, the result and the errors are those of :func:`certificates`.
     """
     points = check_features(X, n_features=reference.n_features)
     n_neighbors = check_n_neighbors(n_neighbors, reference.n_train)

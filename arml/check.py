@@ -27,7 +27,7 @@ from scipy.spatial.distance import cdist
 
 from arml.certificate import Certificate, Proof, Verdict
 from arml.mahalanobis import as_metric
-from arml.validation import check_features, check_training_set
+from arml.validation import as_array, check_features, check_training_set
 
 __all__ = ["Certificate", "CertificateChecker", "Proof", "Verdict", "check_certificate"]
 
@@ -95,9 +95,9 @@ class CertificateChecker:
         self.w_error = _EPS * (self.sigma + (rank + self.width + 8) * spread / 2.0) * self.sigma * self.size
 
     def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
-        """Accept or reject: ``x`` has shape (D,), ``label`` is its true class."""
+        """Accept or reject ``certificate``: ``x`` has shape (D,), ``label`` is its true class."""
         c = certificate
-        point = check_features(np.asarray(x, dtype=np.float64)[None], name="x", n_features=self.width)[0]
+        point = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0]
         flaw = self._flaw(label, c)
         if flaw:
             return Verdict(False, flaw)

@@ -47,6 +47,10 @@ def error_counts(values: ArrayLike, radii: ArrayLike) -> NDArray[np.int64]:
         Lengths; 0 is an error at every radius, +inf at none.
     radii : array-like of shape (R,)
 
+    Returns
+    -------
+    ndarray of shape (R,) of int64
+
     Raises
     ------
     ValueError
@@ -64,7 +68,20 @@ def error_counts(values: ArrayLike, radii: ArrayLike) -> NDArray[np.int64]:
 def robust_error(values: ArrayLike, radii: ArrayLike) -> NDArray[np.float64]:
     """Return the robust error at each radius: the share of values ≤ it; eq. (3) and (4).
 
-    Parameters and errors as in `error_counts`; at least one value is needed.
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+        Lengths, n at least 1; 0 is an error at every radius, +inf at none.
+    radii : array-like of shape (R,)
+
+    Returns
+    -------
+    ndarray of shape (R,)
+
+    Raises
+    ------
+    ValueError
+        There is no value, one is NaN or negative, or a radius is negative or not finite.
     """
     n = len(np.asarray(values))
     if n == 0:
@@ -82,6 +99,10 @@ def wilson_interval(errors: ArrayLike, n: int, level: float = 0.95) -> tuple[NDA
     errors : array-like of ints in [0, n]
     n : int, at least 1
     level : float in (0, 1)
+
+    Returns
+    -------
+    low, high : ndarrays of the shape of `errors`
 
     Raises
     ------
@@ -108,6 +129,10 @@ class Curve:
 
     Attributes
     ----------
+    dataset, method, kind, algorithm : str
+        What the rows are of, as :mod:`arml.schemas` has it.
+    n_neighbors : int
+        K.
     index : ndarray of shape (n,)
         Rows of the test file.
     values : ndarray of shape (n,)
@@ -146,11 +171,11 @@ class Curve:
         return float(self.wrong.mean())
 
     def counts(self, radii: ArrayLike) -> NDArray[np.int64]:
-        """Return the number of errors at each radius."""
+        """Return the number of errors at each of `radii`, shape (R,); errors as in `error_counts`."""
         return error_counts(self.values, radii)
 
     def errors(self, radii: ArrayLike) -> NDArray[np.float64]:
-        """Return the robust error at each radius."""
+        """Return the robust error at each of `radii`, shape (R,); errors as in `error_counts`."""
         return robust_error(self.values, radii)
 
     def restricted(self, index: ArrayLike) -> Curve:

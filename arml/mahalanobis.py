@@ -104,12 +104,12 @@ class MahalanobisMetric:
         return self.components.T @ self.components
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """u = G x for each row: shape (n, D) → (n, r). Squared Euclidean distances of u are d_M of x."""
+        """u = G x for each row of X: shape (n, D) → (n, r). Squared Euclidean distances of u are d_M of x."""
         points = check_features(X, n_features=self.n_features)
         return points if self.is_identity else points @ self.components.T
 
     def distances(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
-        """All d_M(x, y): shapes (n, D), (m, D) → (n, m), squared, from differences (no cancellation).
+        """All d_M of rows of X and Y: shapes (n, D), (m, D) → (n, m), squared, from differences (no cancellation).
 
         Cost: O(n m (D + r)) time, O(m (D + r)) memory beside the result.
         """
@@ -132,15 +132,23 @@ def as_metric(M: Any, n_features: int) -> MahalanobisMetric:
     n_features : int
         D of the data.
 
+    Returns
+    -------
+    MahalanobisMetric
+
     Raises
     ------
     ValueError
         Not one of these, not symmetric or PSD, or for another number of features.
+    NotFittedError
+        A learner that has not been fitted.
     """
     if M is None or (isinstance(M, str) and M == "euclidean"):
         return MahalanobisMetric.euclidean(n_features)
     if isinstance(M, str):
         raise ValueError(f"unknown metric {M!r}: pass None, 'euclidean', a matrix or a fitted learner")
+    if isinstance(M, type):
+        raise ValueError(f"the metric is the class {M.__name__}: pass an instance of it, fitted")
     if isinstance(M, MahalanobisMetric):
         metric = M
     elif hasattr(M, "components_"):

@@ -57,9 +57,10 @@ def _w_error(metric: MahalanobisMetric, radius: float) -> float:
     return float(_UNIT_ROUNDOFF * (rank + width + 8) * _spread(metric) * metric.sigma_max * radius)
 
 
-def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> ReferenceSet:
-    """A checked training set under a metric, ready for many calls of :func:`arml.verify.verify_points` and
-    :func:`arml.certify.certify_points`, from several threads too.
+def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None, *, queries: bool = False) -> ReferenceSet:
+    """A checked training set under a metric, ready for many calls of what takes one, from several threads too.
+
+    Such as :func:`arml.verify.verify_points`, :func:`arml.certify.certify_points` and the attacks' ``*_points``.
 
     Parameters
     ----------
@@ -67,6 +68,13 @@ def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> Refe
         Float64 features are kept, not copied: do not change them while the set is in use.
     M : None, ndarray of shape (D, D), MahalanobisMetric or fitted learner
         The metric; None is Euclidean.
+    queries : bool
+        For attacks by queries too: they need the points as given, which are kept, and not w, which is left to its first
+        use. Otherwise w is made now, by one thread.
+
+    Returns
+    -------
+    ReferenceSet
 
     Raises
     ------
@@ -74,8 +82,10 @@ def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> Refe
         Non-finite features, fewer than two classes, lengths that differ, an unusable M, features too large.
     """
     train, labels = check_training_set(X_train, y_train)
-    reference = ReferenceSet(train, labels, as_metric(M, train.shape[1]), keep_points=True)
-    reference.w_sq  # noqa: B018  (now, by one thread: every use needs it, and w)
+    metric = as_metric(M, train.shape[1])
+    reference = ReferenceSet(train, labels, metric, keep_points=queries or not metric.is_identity)
+    if not queries:
+        reference.w_sq  # noqa: B018
     return reference
 
 
@@ -105,7 +115,8 @@ class ReferenceSet:
     y : ndarray of shape (N,), checked
     metric : MahalanobisMetric
     keep_points : bool
-        Keep ``X``, by reference, for :meth:`point`. It must not change then. (Never needed under the identity.)
+        Keep ``X``, by reference, for :attr:`points` and :meth:`point`. It must not change then. (Under the identity
+        the latter does without.)
 
     Attributes
     ----------
@@ -156,7 +167,7 @@ class ReferenceSet:
         longest = metric.sigma_max * metric.sigma_max * self.radius
         gram = 4.0 * _UNIT_ROUNDOFF * (X.shape[1] + 4) * longest * longest
         self.width_blur = 4.0 * (gram + 8.0 * longest * self.w_error + 4.0 * self.w_error * self.w_error)
-        self._X = X if keep_points and not metric.is_identity else None
+        self._X = X if keep_points else None
         self._batch = 64 if 64 * X.shape[0] <= _BATCH_ENTRIES else 16
         self._w: NDArray[np.float64] | None = None
         self._w_sq: NDArray[np.float64] | None = None
@@ -202,9 +213,21 @@ class ReferenceSet:
         """x − mean of one row, shape (D,); needs ``keep_points`` unless the metric is the identity."""
         if self.metric.is_identity:
             return np.asarray(self.u[row])
+        return np.asarray(self.points[self.order[row]] - self.center)
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The training points as given, by training index, shape (N, D). ValueError where they are not kept."""
         if self._X is None:
-            raise ValueError("this reference set keeps no points: use reference_set, or keep_points=True")
-        return np.asarray(self._X[self.order[row]] - self.center)
+            raise ValueError("this reference set keeps no points: use reference_set(…, queries=True)")
+        return self._X
+
+    @property
+    def point_codes(self) -> NDArray[np.intp]:
+        """Class codes by training index, shape (N,)."""
+        out = np.empty_like(self.codes)
+        out[self.order] = self.codes
+        return out
 
     def batches(self, n: int) -> Iterator[slice]:
         """Slices of n points, a few megabytes of distances each."""

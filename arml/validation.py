@@ -1,4 +1,8 @@
-"""Checks of user input, shared by every public function, so that the same mistake reads the same everywhere."""
+"""Checks of user input, shared by every public function, so that the same mistake reads the same everywhere.
+
+Features and labels may come as NumPy arrays, lists, pandas and polars frames and series, or torch tensors (on any
+device, with a gradient or without): none of these libraries is imported for it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,45 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "as_array",
     "check_classes",
+    "check_estimator_features",
+    "check_estimator_labels",
     "check_features",
     "check_labels",
     "check_labels_known",
     "check_n_neighbors",
     "check_training_set",
 ]
+
+
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """Return ``values`` as a NumPy array, tensors without their gradient, of whatever type and shape they have.
+
+    ``name`` is how the error message calls them.
+
+    Raises
+    ------
+    ValueError
+        Sparse, ragged, complex, dates or masked: what has not one number or label an entry.
+    """
+    kind = type(values)
+    if hasattr(kind, "tocsr") or str(getattr(values, "layout", "torch.strided")) != "torch.strided":
+        raise ValueError(f"{name} is sparse ({kind.__name__}), which is not supported: pass a dense array")
+    if hasattr(kind, "detach"):  # torch; NumPy has no 16-bit brain floats
+        values = values.detach().cpu()
+        values = values.double().numpy() if values.is_floating_point() else values.numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError as err:
+        raise ValueError(f"{name} must be an array, with rows of one length: {err}") from err
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} holds complex numbers; pass real ones")
+    if array.dtype.kind in "Mm":
+        raise ValueError(f"{name} holds dates or time spans ({array.dtype}); pass numbers, in a unit of your choice")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries; fill or drop them first")
+    return array
 
 
 def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = None) -> NDArray[np.float64]:
@@ -31,17 +67,25 @@ def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = No
     Raises
     ------
     ValueError
-        Not two-dimensional, not numeric, empty, NaN or infinite, or of another width than ``n_features``.
+        Not two-dimensional, sparse, not real numbers, empty, NaN or infinite, or of another width than ``n_features``.
+    TypeError
+        Entries that are neither numbers nor text, such as dicts.
     """
+    raw = as_array(X, name)
     try:
-        out = np.ascontiguousarray(np.asarray(X, dtype=np.float64))
+        if raw.dtype.kind == "O" and hasattr(X, "iloc"):  # pandas, with its own missing values among the numbers
+            raw = getattr(X, "to_numpy")(dtype=np.float64, na_value=np.nan)  # noqa: B009 - unknown to the type checker
+        out = np.ascontiguousarray(raw, dtype=np.float64)
     except (TypeError, ValueError) as err:
-        raise ValueError(f"{name} must be a numeric matrix of shape (n, D): {err}") from err
-    if out.ndim != 2:
-        hint = f"; for one point use {name}.reshape(1, -1)" if out.ndim == 1 else ""
-        raise ValueError(f"{name} must have two dimensions (points, features), got shape {out.shape}{hint}")
-    if out.shape[0] == 0 or out.shape[1] == 0:
-        raise ValueError(f"{name} must hold at least one point and one feature, got shape {out.shape}")
+        raise type(err)(f"{name} must be a numeric matrix of shape (n, D): {err}") from err
+    if raw.ndim != 2:
+        hint = f". Reshape your data: {name}.reshape(1, -1) for one point, {name}.reshape(-1, 1) for one feature"
+        raise ValueError(
+            f"{name} must have two dimensions (points, features), got shape {raw.shape}{hint if raw.ndim == 1 else ''}"
+        )
+    for count, what in zip(out.shape, ("point(s)", "feature(s)"), strict=True):
+        if count == 0:
+            raise ValueError(f"{name} has 0 {what} (shape={out.shape}) while a minimum of 1 is required.")
     if n_features is not None and out.shape[1] != n_features:
         raise ValueError(f"{name} has {out.shape[1]} features, expected {n_features} as in the training set")
     bad = ~np.isfinite(out)
@@ -49,7 +93,7 @@ def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = No
         row, column = np.argwhere(bad)[0]
         raise ValueError(
             f"{name} must be finite, got {out[row, column]} at row {row}, column {column} "
-            f"({int(bad.sum())} such values); impute or drop them first"
+            f"({int(bad.sum())} such values); impute NaN and infinity or drop their rows first"
         )
     return out
 
@@ -57,25 +101,91 @@ def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = No
 def check_labels(y: ArrayLike, n: int, *, name: str = "y") -> NDArray[Any]:
     """Return ``y`` as a one-dimensional array of ``n`` labels (integers, strings or booleans).
 
+    A column of shape (n, 1) is taken with scikit-learn's DataConversionWarning. ``name`` as in :func:`check_features`.
+
     Raises
     ------
     ValueError
-        Wrong number of dimensions or of labels, or floating-point values that are not whole numbers.
+        Wrong number of dimensions or of labels, missing labels or labels of several kinds, or floating-point values
+        that are not whole numbers.
     """
-    labels = np.asarray(y)
+    labels = as_array(y, name)
     if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+        from sklearn.utils.validation import column_or_1d
+
+        labels = column_or_1d(labels, warn=True)
     if labels.ndim != 1:
         raise ValueError(f"{name} must have one dimension, one label a point, got shape {labels.shape}")
     if labels.shape[0] != n:
         raise ValueError(f"{name} has {labels.shape[0]} labels for {n} points")
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise ValueError(f"{name} must hold class labels, got floating-point values that are not whole numbers")
+        raise ValueError(
+            f"Unknown label type: {name} must hold class labels, got floating-point values that are not whole numbers"
+        )
+    if labels.dtype.kind == "O":
+        if missing := [row for row, label in enumerate(labels) if label is None or label != label]:
+            raise ValueError(f"{name} has {len(missing)} missing label(s), the first at row {missing[0]}")
+        try:
+            np.sort(labels)
+        except TypeError as err:
+            raise ValueError(f"{name} must hold labels of one kind, such as all text or all numbers: {err}") from err
     return labels
 
 
+def check_estimator_features(estimator: Any, X: ArrayLike, *, reset: bool) -> NDArray[np.float64]:
+    """:func:`check_features` in an estimator's method, with scikit-learn's check of features' number and names.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+    X : array-like of shape (n, D)
+        Column names of pandas and polars frames are feature names.
+    reset : bool
+        True in ``fit``: take number and names of the features from X; else compare them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`check_features`; also another number or other names of features than in ``fit``.
+    """
+    from sklearn.utils.validation import validate_data
+
+    out = check_features(X)
+    frame: Any = X if hasattr(X, "iloc") else _Columns(X, out.shape) if hasattr(X, "columns") else out
+    validate_data(estimator, X=frame, reset=reset, skip_check_array=True)
+    return out
+
+
+def check_estimator_labels(estimator: Any, y: ArrayLike | None, n: int) -> NDArray[Any]:
+    """:func:`check_labels` in ``fit``, of at least two classes.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_labels` and :func:`check_classes`; also no labels at all.
+    """
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+    labels = check_labels(y, n)
+    check_classes(labels)
+    return labels
+
+
+class _Columns:
+    """Names and shape of a frame, in the form in which scikit-learn asks frames other than pandas' for them."""
+
+    def __init__(self, frame: Any, shape: tuple[int, ...]) -> None:
+        self.shape, self._names = shape, list(frame.columns)
+
+    def __dataframe__(self) -> _Columns:
+        return self
+
+    def column_names(self) -> list[Any]:
+        return self._names
+
+
 def check_training_set(X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Check a training set: finite features, one label a row, at least two classes.
+    """Check a training set: finite features X, one label of y a row, at least two classes.
 
     Raises
     ------
@@ -102,14 +212,22 @@ def check_classes(labels: NDArray[Any]) -> None:
 
 
 def check_labels_known(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the position of each label in the sorted ``classes``.
+    """Return the position of each label of ``y`` in the sorted ``classes``.
 
     Raises
     ------
     ValueError
-        A label that no training point has.
+        A label that no training point has, or labels of another kind (text, numbers).
     """
-    unseen = np.setdiff1d(y, classes)
+    try:
+        if {y.dtype.kind, classes.dtype.kind} & set("US") and len({y.dtype.kind, classes.dtype.kind} - set("USO")) > 0:
+            raise TypeError
+        unseen = np.setdiff1d(y, classes)
+    except TypeError:
+        raise ValueError(
+            f"y holds labels such as {y[:1].tolist()[0]!r}, the training set has {classes[:5].tolist()}: "
+            "pass labels of the same kind"
+        ) from None
     if unseen.size:
         raise ValueError(
             f"y holds {unseen.size} label(s) unseen in training: {unseen[:5].tolist()}; "
@@ -119,7 +237,7 @@ def check_labels_known(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int
 
 
 def check_n_neighbors(n_neighbors: Any, n_train: int) -> int:
-    """Return K as an int.
+    """Return ``n_neighbors`` (K) as an int, where it is no more than ``n_train``.
 
     Raises
     ------

@@ -145,7 +145,8 @@ def verify_points(
 ) -> ExactResult:
     """:func:`exact_radii` against a training set that :func:`arml.reference.reference_set` has prepared.
 
-    For one training set and many calls, in one thread or several: the set is transformed once and shared.
+    For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
+    parameters, the result and the errors are those of :func:`exact_radii`.
     """
     points = check_features(X, n_features=reference.n_features)
     limits_of_time = (time_limit, total_time_limit)

@@ -15,7 +15,8 @@ OPTIONS = ("steps", "batch_size")  # null: as the attack has it, or not one of i
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml import MahalanobisMetric, attacks
-    from arml.neighbors import MahalanobisKNN
+    from arml.neighbors import predict_labels
+    from arml.reference import reference_set
     from arml.results import attacked_table, read_metric, read_split
 
     X_train, y_train = read_split(_layout.train_split(job["dataset"]))
@@ -42,7 +43,7 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
         n_neighbors=k,
         index=rows,
         label=y,
-        prediction=MahalanobisKNN(k, metric).fit(X_train, y_train).predict(X),
+        prediction=predict_labels(reference_set(X_train, y_train, metric, queries=True), X, k),
         norm=found.norm,
         status=found.status,
         algorithm=options["algorithm"],

@@ -20,8 +20,9 @@ from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.proposals import CONVERGED_BELOW, Proposals
 from arml.attacks.result import AttackResult
+from arml.reference import ReferenceSet, reference_set
 
-__all__ = ["boundary_attack"]
+__all__ = ["boundary_attack", "boundary_points"]
 
 
 def boundary_attack(
@@ -87,20 +88,49 @@ def boundary_attack(
     Cost a step and point: about O((2K + 26 + D) r) (see :class:`arml.attacks.forward.PrunedForward`), twice in
     every tenth step. Global random state is neither read nor changed.
     """
+    return boundary_points(
+        reference_set(X_train, y_train, M, queries=True),
+        X,
+        y,
+        n_neighbors,
+        steps=steps,
+        seeds=seeds,
+        indices=indices,
+        bounds=bounds,
+        batch_size=batch_size,
+        init=init,
+    )
+
+
+def boundary_points(
+    reference: ReferenceSet,
+    X: ArrayLike,
+    y: ArrayLike,
+    n_neighbors: int = 11,
+    *,
+    steps: int = 25_000,
+    seeds: int | ArrayLike = 0,
+    indices: ArrayLike | None = None,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+    batch_size: int = 256,
+    init: str = "noise",
+) -> AttackResult:
+    """:func:`boundary_attack` against a prepared training set, ``reference_set(X_train, y_train, M, queries=True)``.
+
+    The other parameters, the result and the errors are those of :func:`boundary_attack`.
+    """
     check_count("steps", steps, 0)
     if init not in ("noise", "nearest"):
-        raise ValueError(f"init must be one of ('noise', 'nearest'), got {init!r}")
+        raise ValueError(f"init must be one of noise, nearest; got {init!r}")
 
     def run(queries: Queries) -> Floats:
         proposals = Proposals(queries.low, queries.high, queries.generators)
         return _run_foolbox(queries.points, queries.starts, proposals, queries.forward(), steps)
 
     return attack_from_starts(
-        X_train,
-        y_train,
+        reference,
         X,
         y,
-        M,
         n_neighbors,
         run,
         seeds=seeds,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,16 +12,10 @@ from arml.attacks.forward import Floats, Ints, PrunedForward
 from arml.attacks.options import check_count, point_generators
 from arml.attacks.result import AttackResult, distance, verified
 from arml.attacks.starts import StartSearch
-from arml.mahalanobis import as_metric
-from arml.neighbors import MahalanobisKNN
+from arml.neighbors import Predictor
 from arml.perturbation import check_bounds
-from arml.validation import (
-    check_features,
-    check_labels,
-    check_labels_known,
-    check_n_neighbors,
-    check_training_set,
-)
+from arml.reference import ReferenceSet
+from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
 
 __all__ = ["Queries", "attack_from_starts"]
 
@@ -45,7 +38,7 @@ class Queries:
     low: Floats
     high: Floats
     generators: Sequence[np.random.Generator]
-    _classifier: MahalanobisKNN
+    _classifier: Predictor
     _targets: Ints
 
     def forward(self) -> PrunedForward:
@@ -60,11 +53,9 @@ class Queries:
 
 
 def attack_from_starts(
-    X_train: ArrayLike,
-    y_train: ArrayLike,
+    reference: ReferenceSet,
     X: ArrayLike,
     y: ArrayLike,
-    M: Any,
     n_neighbors: int,
     run: Callable[[Queries], Floats],
     *,
@@ -78,22 +69,18 @@ def attack_from_starts(
 
     Parameters and errors are those of :func:`arml.attacks.boundary_attack`.
     """
-    train, train_labels = check_training_set(X_train, y_train)
-    points = check_features(X, n_features=train.shape[1])
-    labels = check_labels(y, len(points))
-    check_n_neighbors(n_neighbors, len(train))
+    points = check_features(X, n_features=reference.n_features)
+    targets = check_labels_known(check_labels(y, len(points)), reference.classes)
+    classifier = Predictor(reference, check_n_neighbors(n_neighbors, reference.n_train))
     check_count("batch_size", batch_size, 1)
     low, high = check_bounds(bounds) or (-np.inf, np.inf)
     generators = point_generators(seeds, indices, len(points))
-    metric = as_metric(M, train.shape[1])
-    classifier = MahalanobisKNN(n_neighbors, metric).fit(train, train_labels)
-    targets = check_labels_known(labels, classifier.classes_)
-    search = StartSearch(classifier, train, np.searchsorted(classifier.classes_, train_labels))
+    search = StartSearch(classifier)
 
     norm = np.full(len(points), np.inf)
     adversarial = np.full(points.shape, np.nan)
     status = np.full(len(points), "unsolved", dtype="<U13")
-    wrong = classifier.predict(points) != classifier.classes_[targets]
+    wrong = classifier.predict(points) != reference.classes[targets]
     norm[wrong], adversarial[wrong], status[wrong] = 0.0, points[wrong], "misclassified"
     remaining = np.flatnonzero(~wrong)
     for begin in range(0, remaining.size, batch_size):
@@ -107,7 +94,7 @@ def attack_from_starts(
         draws = [generators[row] for row in rows]
         ends = run(Queries(points[rows], starts, box[0][found], box[1][found], draws, classifier, targets[rows]))
         for row, start, end in zip(rows, starts, ends):
-            checked = verified(classifier, classifier.classes_[targets[row]], end, start)
+            checked = verified(classifier, reference.classes[targets[row]], end, start)
             if checked is not None:
                 norm[row], adversarial[row] = distance(points[row], checked), checked
                 status[row] = "bounded"

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.neighbors import MahalanobisKNN, predict_codes, vote
+from arml.neighbors import Predictor, predict_codes, vote
 
 __all__ = ["Forward", "PlainForward", "PrunedForward"]
 
@@ -42,18 +42,18 @@ class PlainForward:
 
     Parameters
     ----------
-    classifier : MahalanobisKNN, fitted
+    classifier : Predictor
     targets : ndarray of shape (n,)
-        Position of each row's true label in ``classifier.classes_``.
+        Position of each row's true label in ``classifier.reference.classes``.
     """
 
-    def __init__(self, classifier: MahalanobisKNN, targets: Ints) -> None:
+    def __init__(self, classifier: Predictor, targets: Ints) -> None:
         self._classifier, self._targets = classifier, targets
 
     def __call__(self, Z: Floats, active: Bools) -> Bools:
         out = np.zeros(len(Z), dtype=bool)
         if active.any():
-            codes = predict_codes(self._classifier.reference_, Z[active], self._classifier.n_neighbors)
+            codes = predict_codes(self._classifier.reference, Z[active], self._classifier.n_neighbors)
             out[active] = codes != self._targets[active]
         return out
 
@@ -73,9 +73,9 @@ class PrunedForward:
 
     Parameters
     ----------
-    classifier : MahalanobisKNN, fitted
+    classifier : Predictor
     targets : ndarray of shape (n,)
-        Position of each row's true label in ``classifier.classes_``.
+        Position of each row's true label in ``classifier.reference.classes``.
     width, wide : int, optional
         Lengths of a row's two lists.
 
@@ -91,9 +91,9 @@ class PrunedForward:
     """
 
     def __init__(
-        self, classifier: MahalanobisKNN, targets: Ints, *, width: int | None = None, wide: int | None = None
+        self, classifier: Predictor, targets: Ints, *, width: int | None = None, wide: int | None = None
     ) -> None:
-        self._reference = reference = classifier.reference_
+        self._reference = reference = classifier.reference
         self._classifier, self._targets = classifier, targets
         self._k, n_train = int(classifier.n_neighbors), reference.n_train
         self._width = min(n_train, max(width or 2 * self._k + 26, self._k))

@@ -126,7 +126,11 @@ def attack_points(
     indices: ArrayLike | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> AttackResult:
-    """:func:`geometric_attack` against a training set that :func:`arml.reference.reference_set` has prepared."""
+    """:func:`geometric_attack` against a training set that :func:`arml.reference.reference_set` has prepared.
+
+    For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
+    parameters, the result and the errors are those of :func:`geometric_attack`.
+    """
     points = check_features(X, n_features=reference.n_features)
     codes = check_labels_known(check_labels(y, len(points)), reference.classes)
     k = check_n_neighbors(n_neighbors, reference.n_train)

@@ -20,8 +20,9 @@ from arml.attacks.forward import Floats
 from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.result import AttackResult
+from arml.reference import ReferenceSet, reference_set
 
-__all__ = ["hopskipjump_attack", "pointwise_attack"]
+__all__ = ["hopskipjump_attack", "hopskipjump_points", "pointwise_attack", "pointwise_points"]
 
 
 def hopskipjump_attack(
@@ -47,6 +48,27 @@ def hopskipjump_attack(
     Other parameters, the result, errors and starts are those of :func:`arml.attacks.boundary_attack`. Cost: about
     35 000 decisions a point with the default steps, one at a time.
     """
+    return hopskipjump_points(
+        reference_set(X_train, y_train, M, queries=True), X, y, n_neighbors,
+        steps=steps, seeds=seeds, indices=indices, bounds=bounds,
+    )  # fmt: skip
+
+
+def hopskipjump_points(
+    reference: ReferenceSet,
+    X: ArrayLike,
+    y: ArrayLike,
+    n_neighbors: int = 11,
+    *,
+    steps: int = 64,
+    seeds: int | ArrayLike = 0,
+    indices: ArrayLike | None = None,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+) -> AttackResult:
+    """:func:`hopskipjump_attack` against a training set prepared as for :func:`arml.attacks.boundary.boundary_points`.
+
+    The other parameters, the result and the errors are those of :func:`hopskipjump_attack`.
+    """
     check_count("steps", steps, 0)
 
     def run(queries: Queries) -> Floats:
@@ -56,7 +78,7 @@ def hopskipjump_attack(
         return _one_by_one(queries, module, partial(module.HopSkipJumpAttack, steps=steps))
 
     return attack_from_starts(
-        X_train, y_train, X, y, M, n_neighbors, run,
+        reference, X, y, n_neighbors, run,
         seeds=seeds, indices=indices, bounds=bounds, batch_size=1, noise=True,
     )  # fmt: skip
 
@@ -79,6 +101,26 @@ def pointwise_attack(
     no feature moves any more: a small number of changed features rather than a short way. Parameters, the result,
     errors and starts are those of :func:`arml.attacks.boundary_attack`.
     """
+    return pointwise_points(
+        reference_set(X_train, y_train, M, queries=True), X, y, n_neighbors,
+        seeds=seeds, indices=indices, bounds=bounds,
+    )  # fmt: skip
+
+
+def pointwise_points(
+    reference: ReferenceSet,
+    X: ArrayLike,
+    y: ArrayLike,
+    n_neighbors: int = 11,
+    *,
+    seeds: int | ArrayLike = 0,
+    indices: ArrayLike | None = None,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+) -> AttackResult:
+    """:func:`pointwise_attack` against a training set prepared as for :func:`arml.attacks.boundary.boundary_points`.
+
+    The other parameters, the result and the errors are those of :func:`pointwise_attack`.
+    """
 
     def run(queries: Queries) -> Floats:
         load_foolbox()
@@ -87,7 +129,7 @@ def pointwise_attack(
         return _one_by_one(queries, module, module.PointwiseAttack)
 
     return attack_from_starts(
-        X_train, y_train, X, y, M, n_neighbors, run,
+        reference, X, y, n_neighbors, run,
         seeds=seeds, indices=indices, bounds=bounds, batch_size=1, noise=True,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.neighbors import MahalanobisKNN
+from arml.neighbors import Predictor
 
 __all__ = ["AttackResult", "distance", "verified"]
 
@@ -44,13 +44,13 @@ def distance(x: NDArray[np.float64], z: NDArray[np.float64]) -> float:
 
 
 def verified(
-    classifier: MahalanobisKNN, label: Any, z: NDArray[np.float64], refuge: NDArray[np.float64]
+    classifier: Predictor, label: Any, z: NDArray[np.float64], refuge: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
     """Return a point that ``classifier.predict`` really misclassifies: z, or the nearest to it towards ``refuge``.
 
     Parameters
     ----------
-    classifier : MahalanobisKNN, fitted
+    classifier : Predictor
     label : scalar
         The true label.
     z, refuge : ndarrays of shape (D,)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arml.attacks.forward import Bools, Floats, Ints, PlainForward
-from arml.neighbors import MahalanobisKNN, predict_codes
+from arml.neighbors import Predictor, predict_codes
 
 __all__ = ["StartSearch"]
 
@@ -26,16 +26,15 @@ class StartSearch:
 
     Parameters
     ----------
-    classifier : MahalanobisKNN, fitted
-    X_train : ndarray of shape (N, D)
-    y_codes : ndarray of shape (N,)
-        Positions of the training labels in ``classifier.classes_``.
+    classifier : Predictor
+        On a reference set that keeps its points.
     """
 
-    def __init__(self, classifier: MahalanobisKNN, X_train: Floats, y_codes: Ints) -> None:
-        self._classifier, self._X, self._codes = classifier, X_train, y_codes
-        self._predicted = np.full(len(X_train), -1, dtype=np.intp)
-        self._range = X_train.min(axis=0), X_train.max(axis=0)
+    def __init__(self, classifier: Predictor) -> None:
+        reference = classifier.reference
+        self._classifier, self._X, self._codes = classifier, reference.points, reference.point_codes
+        self._predicted = np.full(reference.n_train, -1, dtype=np.intp)
+        self._range = self._X.min(axis=0), self._X.max(axis=0)
 
     def __call__(
         self,
@@ -114,7 +113,7 @@ class StartSearch:
         codes = np.where(inside, self._predicted[rows], -1)
         ask = np.flatnonzero(codes < 0)
         if ask.size:
-            codes[ask] = predict_codes(self._classifier.reference_, points[ask], self._classifier.n_neighbors)
+            codes[ask] = predict_codes(self._classifier.reference, points[ask], self._classifier.n_neighbors)
             self._predicted[rows[inside]] = codes[inside]
         return codes
 

@@ -95,6 +95,11 @@ def paper_sample_indices(n_test: int, size: int = 1000, seed: int = 42) -> NDArr
     -------
     ndarray of shape (min(size, n_test),), int
         The first of ``sklearn.utils.shuffle(arange(n_test), random_state=seed)``.
+
+    Raises
+    ------
+    ValueError
+        n_test or size below 1.
     """
     from sklearn.utils import shuffle
 
@@ -111,11 +116,21 @@ def paper_sample(dataset: Dataset | str, size: int = 1000, seed: int = 42) -> tu
     ----------
     dataset : Dataset or str
         A name is loaded from its default source.
+    size : int
+        How many rows to take; all of them, shuffled, where there are no more.
+    seed : int
 
     Returns
     -------
     X : ndarray of shape (min(size, n), D)
     y : ndarray of shape (min(size, n),)
+
+    Raises
+    ------
+    ValueError
+        size below 1.
+    DataError
+        As :func:`load`.
     """
     data = load(dataset) if isinstance(dataset, str) else dataset
     rows = paper_sample_indices(len(data.X_test), size, seed)

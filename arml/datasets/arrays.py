@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,77 @@ from numpy.typing import NDArray
 from arml.datasets.spec import FloatArray, IntArray
 from arml.errors import DataError
 
-__all__ = ["SCALINGS", "fingerprint", "labels_digest", "moments", "rows_digest", "scale", "stratified_split"]
+__all__ = [
+    "SCALINGS",
+    "Scaling",
+    "fingerprint",
+    "fit_scaling",
+    "labels_digest",
+    "moments",
+    "rows_digest",
+    "scale",
+    "stratified_split",
+]
 
 SCALINGS = ("minmax", "unit", "image", "none")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A scaling fitted on a training set: x becomes (x − low) / span, constant features 0.
+
+    Attributes
+    ----------
+    low, span : ndarrays of shape (1,) or (D,)
+        Of all features, or of each.
+    constant : ndarray of the same shape, bool
+        Where the training set has one value only; span is 1 there.
+    """
+
+    low: FloatArray
+    span: FloatArray
+    constant: NDArray[np.bool_]
+
+    def apply(self, part: FloatArray) -> None:
+        """Scale rows of shape (n, D) in place."""
+        part -= self.low
+        part /= self.span
+        part[:, np.broadcast_to(self.constant, part.shape[1:])] = 0.0
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """The scaled copy of rows of shape (n, D)."""
+        out = X.copy()
+        self.apply(out)
+        return out
+
+    def inverse_transform(self, Z: FloatArray) -> FloatArray:
+        """The rows of shape (n, D) that scale to Z; constant features get the value they had in training."""
+        return np.where(self.constant, 0.0, Z * self.span) + self.low
+
+
+def fit_scaling(train: FloatArray, scaling: str) -> Scaling:
+    """Fit one of ``SCALINGS``, as :func:`scale` explains them, on an array of shape (N, D).
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    DataError
+        The features span more than float64 can hold.
+    """
+    if scaling not in SCALINGS:
+        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}; got {scaling!r}")
+    if scaling in ("image", "none"):
+        span = 255.0 if scaling == "image" else 1.0
+        return Scaling(np.zeros(1), np.array([span]), np.zeros(1, dtype=bool))
+    axis = 0 if scaling == "minmax" else None
+    low = np.atleast_1d(train.min(axis=axis))
+    with np.errstate(over="ignore"):  # an infinite span is refused below
+        spans = np.atleast_1d(train.max(axis=axis)) - low
+    if not np.isfinite(spans).all():
+        raise DataError("the features span more than float64 can hold; rescale the columns with huge values")
+    constant = spans == 0
+    return Scaling(low, np.where(constant, 1.0, spans), constant)
 
 
 def scale(train: FloatArray, test: FloatArray, scaling: str) -> None:
@@ -28,23 +97,11 @@ def scale(train: FloatArray, test: FloatArray, scaling: str) -> None:
         with the minimum and maximum over all features, so that distances keep their proportions. "image": x /
         255. "none": as they are.
     """
-    if scaling == "image":
-        train /= 255.0
-        test /= 255.0
-    elif scaling in ("minmax", "unit"):
-        axis = 0 if scaling == "minmax" else None
-        low = np.atleast_1d(train.min(axis=axis))
-        with np.errstate(over="ignore"):  # an infinite span is refused below
-            span = np.atleast_1d(train.max(axis=axis)) - low
-        constant = span == 0
-        if not np.isfinite(span).all():
-            raise DataError("the features span more than float64 can hold; rescale the columns with huge values")
-        for part in (train, test):
-            part -= low
-            part /= np.where(constant, 1.0, span)
-            part[:, np.broadcast_to(constant, part.shape[1:])] = 0.0
-    elif scaling != "none":
-        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got {scaling!r}")
+    if scaling == "none":
+        return
+    fitted = fit_scaling(train, scaling)
+    for part in (train, test):
+        fitted.apply(part)
 
 
 def stratified_split(y: IntArray, n_test: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -47,6 +47,11 @@ def make_learner(method: str, *, random_state: int | None = 42, **params: Any) -
     **params
         The learner's own parameters.
 
+    Returns
+    -------
+    MetricLearner
+        Unfitted.
+
     Raises
     ------
     ValueError

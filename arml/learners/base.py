@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from arml.errors import ArmlError
 from arml.resources import Meter, single_threaded
-from arml.validation import check_features, check_training_set
+from arml.validation import check_estimator_features, check_estimator_labels
 
 __all__ = ["Euclidean", "LearnedMetric", "LearningError", "MetricLearner"]
 
@@ -104,6 +104,11 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         y : array-like of shape (n,)
             Labels, at least two classes.
 
+        Returns
+        -------
+        MetricLearner
+            Itself.
+
         Raises
         ------
         ValueError
@@ -111,10 +116,9 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         LearningError
             The algorithm gave no real, finite, positive semi-definite metric.
         """
-        features, labels = check_training_set(X, y)
+        features = check_estimator_features(self, X, reset=True)
+        labels = check_estimator_labels(self, y, features.shape[0])
         self._check_params()
-        validate_data(self, X=X, skip_check_array=True)  # feature names
-        self.n_features_in_ = features.shape[1]
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self._prepare()
         with Meter() as meter:
@@ -161,7 +165,7 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return matrix
 
     def transform(self, X: ArrayLike) -> Floats:
-        """u = G x for each row, shape (n, D) → (n, r): squared Euclidean distances of u are d_M of x.
+        """u = G x for each row of X, shape (n, D) → (n, r): squared Euclidean distances of u are d_M of x.
 
         Raises
         ------
@@ -169,16 +173,20 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             NaN or infinite values, or another number or other names of features than in ``fit``.
         """
         check_is_fitted(self)
-        features = check_features(X, n_features=self.n_features_in_)
-        validate_data(self, X=X, reset=False, skip_check_array=True)
+        features = check_estimator_features(self, X, reset=False)
         mapped: Floats = features @ self.components_.T
         return mapped
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted learner to a file without pickle; :func:`arml.learners.load_learner` reads it."""
+        """Write the fitted learner to the file ``path`` without pickle; :func:`arml.learners.load_learner` reads it."""
         from arml.learners.persistence import save_learner
 
         save_learner(self, path)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
 
     @property
     def _n_features_out(self) -> int:

@@ -113,6 +113,11 @@ def score_bounds(
     -------
     ndarray of shape (n, C − 1)
         In the order of ``classifier.classes_`` without y.
+
+    Raises
+    ------
+    ValueError
+        Also where a radius is negative or not finite.
     """
     check_choice("method", method, METHODS)
     points = check_features(X, n_features=classifier.n_features_in_)

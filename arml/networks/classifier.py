@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from arml.parameters import check_choice, check_flag, check_int, check_positive
 from arml.resources import Meter, single_threaded
-from arml.validation import check_features, check_training_set
+from arml.validation import check_estimator_features, check_estimator_labels
 
 if TYPE_CHECKING:
     from arml.networks.layers import Network
@@ -63,6 +63,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     classes_ : ndarray of shape (C,)
     n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X had string column names.
     network_ : Network
         The weights, float32, on the CPU.
     history_ : ndarray of shape (epochs,)
@@ -124,7 +126,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_flag("verbose", self.verbose)
 
     def initial_network(self, n_features: int, n_classes: int) -> Network:
-        """The untrained network for data of this shape. ValueError as in `arml.networks.layers.build_network`."""
+        """The untrained network for ``n_features`` features and ``n_classes`` classes.
+
+        ValueError as in `arml.networks.layers.build_network`.
+        """
         from arml.networks.layers import build_network
 
         hidden, channels = _ARCHITECTURES[self.architecture]
@@ -143,9 +148,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             The checkpoint is of another fit or cannot be read or written.
         """
         self._check_params()
-        points, labels = check_training_set(X, y)
+        points = check_estimator_features(self, X, reset=True)
+        labels = check_estimator_labels(self, y, len(points))
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        self.n_features_in_ = points.shape[1]
         network = self.initial_network(points.shape[1], len(self.classes_))
         from arml.networks.training import Schedule, train
 
@@ -181,6 +186,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         arrays : sequence of ndarrays
             Weights and biases, as ``network_.arrays()`` gives them.
 
+        Returns
+        -------
+        NetworkClassifier
+            Itself.
+
         Raises
         ------
         ValueError
@@ -202,7 +212,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         import torch
 
         check_is_fitted(self, "network_")
-        points = check_features(X, n_features=self.n_features_in_)
+        points = check_estimator_features(self, X, reset=False)
         network = self.network_.to("cpu", torch.float64)
         with torch.no_grad():
             blocks = [network(torch.from_numpy(points[i : i + _BLOCK])) for i in range(0, len(points), _BLOCK)]
@@ -210,8 +220,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The class of the highest score of each row, the first of equal ones; shape (n,)."""
-        labels: NDArray[Any] = self.classes_[self.decision_function(X).argmax(axis=1)]
+        """The class of the highest score of each row of X, the first of equal ones; shape (n,)."""
+        best = self.decision_function(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[best]
         return labels
 
     @contextmanager

@@ -92,6 +92,10 @@ class SmoothedClassifier:
         indices : array-like of shape (n,), optional
             Whole numbers that name the points: each has noise of its own, whatever it comes with. 0 … n − 1 by default.
 
+        Returns
+        -------
+        SmoothedRadii
+
         Notes
         -----
         Cost: n0 + n evaluations of the network a point.
@@ -107,7 +111,7 @@ class SmoothedClassifier:
         return SmoothedRadii(self.classifier.classes_[prediction], radius, radius == 0)
 
     def predict(self, X: ArrayLike, indices: ArrayLike | None = None) -> NDArray[Any]:
-        """The class that n0 samples favour, as :meth:`certified_radii` gives it; shape (n,)."""
+        """The class that n0 samples favour at X; parameters as in :meth:`certified_radii`; shape (n,)."""
         points = check_features(X, n_features=self.classifier.n_features_in_)
         names = point_names(indices, len(points))
         chosen = [self._favoured(point, name) for point, name in zip(points, names)]
@@ -145,6 +149,12 @@ def lower_confidence_bound(votes: int, n: int, alpha: float) -> float:
     ----------
     votes, n : int
         Successes among n independent trials.
+    alpha : float in (0, 1)
+
+    Returns
+    -------
+    float
+        0 without successes.
     """
     from scipy.stats import beta
 
@@ -152,7 +162,7 @@ def lower_confidence_bound(votes: int, n: int, alpha: float) -> float:
 
 
 def point_names(indices: ArrayLike | None, n: int) -> list[int]:
-    """Whole numbers of at least 0 that name n points: as given, or 0 … n − 1. ValueError where they are not."""
+    """Whole numbers of at least 0 that name n points: ``indices``, or 0 … n − 1. ValueError where they are not."""
     array = np.arange(n) if indices is None else np.asarray(indices)
     if array.shape != (n,) or array.dtype.kind not in "iu" or (array < 0).any():
         raise ValueError(f"indices must be {n} whole numbers of at least 0, one a point, got {indices!r}")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from arml import MahalanobisKNN
 from arml.certify import certified_radii
-from arml.neighbors import MahalanobisKNN
 from arml.verify import exact_radii
 from tests.golden.mirror import exact_sample, load_sample, needs_mirror, one_worker, paper_row, radii
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from arml import MahalanobisKNN, MahalanobisMetric
 from arml.attacks import boundary_attack
 from arml.attacks.forward import PlainForward, PrunedForward
+from arml.neighbors import Predictor
+from arml.reference import reference_set
 
 
 def brute_label(train: np.ndarray, labels: np.ndarray, G: np.ndarray, z: np.ndarray, k: int) -> int:
@@ -94,8 +96,8 @@ def test_pruned_decisions_are_the_classifiers(
     train[n_train // 2] = train[0]
     labels = np.r_[0, 1, rng.integers(0, n_classes, n_train - 2)]
     G = np.eye(3) if rank == 4 else rng.integers(-1, 2, (rank, 3)).astype(float)
-    knn = MahalanobisKNN(min(k, n_train), MahalanobisMetric(G)).fit(train, labels)
-    targets = rng.integers(0, len(knn.classes_), 6)
+    knn = Predictor(reference_set(train, labels, MahalanobisMetric(G)), min(k, n_train))
+    targets = rng.integers(0, len(knn.reference.classes), 6)
     pruned = PrunedForward(knn, targets, width=width, wide=2 * width)
     plain = PlainForward(knn, targets)
     Z, active = rng.uniform(size=(6, 3)), np.ones(6, dtype=bool)
@@ -106,14 +108,14 @@ def test_pruned_decisions_are_the_classifiers(
         active[rng.integers(6)] &= rng.uniform() > 0.2
         answer = pruned(Z, active)
         np.testing.assert_array_equal(answer, plain(Z, active))
-        np.testing.assert_array_equal(answer[active], (knn.predict(Z) != knn.classes_[targets])[active])
+        np.testing.assert_array_equal(answer[active], (knn.predict(Z) != knn.reference.classes[targets])[active])
         assert not answer[~active].any()
 
 
 def test_lists_spare_most_of_the_work_and_shrunken_steps_need_no_new_anchor() -> None:
     rng = np.random.default_rng(0)
     train, labels = rng.uniform(size=(3000, 4)), rng.integers(0, 4, 3000)
-    knn = MahalanobisKNN(11).fit(train, labels)
+    knn = Predictor(reference_set(train, labels), 11)
     pruned = PrunedForward(knn, np.zeros(5, dtype=np.intp), wide=300)
     Z, active = rng.uniform(size=(5, 4)), np.ones(5, dtype=bool)
     for _ in range(200):

@@ -13,6 +13,8 @@ from arml import MahalanobisKNN, MahalanobisMetric
 from arml.attacks import AttackResult, boundary_attack
 from arml.attacks.forward import PlainForward
 from arml.attacks.result import verified
+from arml.neighbors import Predictor
+from arml.reference import reference_set
 
 
 def blobs(n_train: int = 90, n_test: int = 12, n_features: int = 5, n_classes: int = 3, seed: int = 0) -> Any:
@@ -186,7 +188,7 @@ def test_training_points_outside_the_bounds_do_not_lead_outside() -> None:
 
 
 def test_verified_walks_out_to_a_point_that_really_fools() -> None:
-    knn = MahalanobisKNN(1).fit([[0.0], [1.0]], [0, 1])
+    knn = Predictor(reference_set([[0.0], [1.0]], [0, 1]), 1)
     z, refuge = np.array([0.3]), np.array([0.9])
     point = verified(knn, 0, z, refuge)
     assert point is not None and knn.predict(point[None])[0] == 1

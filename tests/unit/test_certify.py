@@ -78,7 +78,7 @@ def test_even_k_is_refused_since_theorem_1_does_not_hold_there():
     ("arguments", "message"),
     [
         (dict(n_neighbors=5), "larger than the training set"),
-        (dict(bound="theorem7"), "unknown bound 'theorem7'"),
+        (dict(bound="theorem7"), "bound must be one of theorem1, plurality, packing; got 'theorem7'"),
         (dict(bound="exact"), "radius_intervals gives exact K-NN radii"),
         (dict(y=["z"]), "unseen in training"),
         (dict(X=[[np.nan]]), "X must be finite"),

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from arml import MahalanobisKNN
 from arml.certificate import Certificate, Proof
 from arml.certify import certificates, certified_radii
 from arml.check import CertificateChecker, check_certificate
-from arml.neighbors import MahalanobisKNN
 from arml.verify import exact_radii
 
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from arml import MahalanobisKNN
 from arml.certificate import Certificate, Proof
 from arml.certify import certificates
 from arml.check import CertificateChecker, Verdict
 from arml.errors import DataError
 from arml.evidence import certificates_of, checks_table, evidence_table, results_of
-from arml.neighbors import MahalanobisKNN
 from arml.results import attacked_table, certified_table, exact_table, read_table, table_provenance, write_table
 from arml.schemas import CHECKS, EVIDENCE, RESULTS
 from arml.verify import exact_radii

@@ -86,7 +86,7 @@ def test_estimator_contract(method: str) -> None:
     assert len(copy.get_feature_names_out()) == copy.components_.shape[0]
     with pytest.raises(ValueError, match="feature names"):
         copy.transform(frame[list("dcba")])
-    with pytest.raises(ValueError, match="expected 4"):
+    with pytest.raises(ValueError, match="expecting 4"):
         copy.transform(X[:, :3])
 
 

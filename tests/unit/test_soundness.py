@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from arml import MahalanobisKNN
 from arml.certificate import Certificate
 from arml.certify import certificates, certified_radii
 from arml.check import CertificateChecker, check_certificate
-from arml.neighbors import MahalanobisKNN
 from arml.verify import exact_radii
 from tests import oracles
 

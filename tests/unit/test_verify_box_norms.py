@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from arml import MahalanobisKNN
 from arml.check import CertificateChecker
-from arml.neighbors import MahalanobisKNN
 from arml.verify import exact_radii
 from tests import oracles
 
