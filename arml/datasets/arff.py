@@ -1,4 +1,4 @@
-"""ARFF, the text format of OpenML and Weka, to an Arrow table. Only the header is parsed here; pyarrow reads the rows."""
+"""ARFF, the text format of OpenML and Weka, to an Arrow table: the header is parsed here, pyarrow reads the rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_arff(path: Path, name: str) -> Any:
     if not rows.strip():
         raise DataError(f"{name}: has a header but no rows")
     if rows.lstrip().startswith(b"{"):
-        raise DataError(f"{name}: is sparse ARFF ({{index value, …}}), which is not read; save it as LIBSVM text or CSV")
+        raise DataError(f"{name}: is sparse ARFF ({{index value, …}}), which is not read; save it as LIBSVM or CSV")
     if re.search(rb"[ \t],|,[ \t]", rows):
         rows = _SPACED_COMMA.sub(lambda found: found[1] or b",", rows)
     return _table(rows, kinds, name)

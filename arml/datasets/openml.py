@@ -91,9 +91,9 @@ def _hosted(url: str) -> str:
 
 def _advice(number: int) -> str:
     return (
-        f"What to do: try again later; set {OPENML_VARIABLE} to the address of a mirror of openml.org that this machine "
-        f"reaches; or download the ARFF file of data set {number} elsewhere, put it into the folder of own data and set "
-        "source: file"
+        f"What to do: try again later; set {OPENML_VARIABLE} to the address of a mirror of openml.org that this "
+        f"machine reaches; or download the ARFF file of data set {number} elsewhere, put it into the folder of own "
+        "data and set source: file"
     )
 
 
@@ -126,8 +126,8 @@ def _description(name: str, number: int) -> dict[str, Any]:
         )
     if str(told.get("format", "ARFF")).lower() != "arff":
         raise DataError(
-            f"data set {name!r}: OpenML holds {number} ({told.get('name')}) as {told['format']}, and only dense ARFF is "
-            "read; bring it as LIBSVM text, CSV or Parquet with source: file"
+            f"data set {name!r}: OpenML holds {number} ({told.get('name')}) as {told['format']}, and only dense ARFF "
+            "is read; bring it as LIBSVM text, CSV or Parquet with source: file"
         )
     return dict(told)
 

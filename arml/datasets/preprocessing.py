@@ -251,9 +251,9 @@ def _check_splittable(title: str, label: str | None, y: IntArray, names: tuple[s
         more = f" and {len(single) - 12} more" if len(single) > 12 else ""
         column = f" of {label!r}" if label is not None else ""
         raise DataError(
-            f"{title}: {len(single)} of {len(names)} classes{column} have one row only and cannot be split into training "
-            f"and test: {', '.join(map(repr, single[:12]))}{more}. Drop those rows, merge small classes or give a "
-            "test_file; is this the column of labels?"
+            f"{title}: {len(single)} of {len(names)} classes{column} have one row only and cannot be split into "
+            f"training and test: {', '.join(map(repr, single[:12]))}{more}. Drop those rows, merge small classes or "
+            "give a test_file; is this the column of labels?"
         )
 
 

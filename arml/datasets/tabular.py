@@ -177,16 +177,16 @@ def _features(table: Any, features: tuple[str, ...], name: str) -> FloatArray:
         kind = "column" if len(told) == 1 else f"{len(told)} columns"
         raise DataError(
             f"{name}: {int(missing.sum())} missing values in {kind} {', '.join(told[:12])}{more}, in {len(rows)} of "
-            f"{len(X)} rows, the first in data row {rows[0] + 1}. Fill them or drop what lacks them before, for example "
-            "with pandas: table.fillna(table.median(numeric_only=True)) or table.dropna(); or leave the columns out with "
-            "the entry's drop"
+            f"{len(X)} rows, the first in data row {rows[0] + 1}. Fill them or drop what lacks them before, for "
+            "example with pandas: table.fillna(table.median(numeric_only=True)) or table.dropna(); or leave the "
+            "columns out with the entry's drop"
         )
     infinite = np.isinf(X)
     if infinite.any():
         row, k = (int(v) for v in np.argwhere(infinite)[0])
         raise DataError(
-            f"{name}: {int(infinite.sum())} infinite values, the first ({X[row, k]}) in column {features[k]!r}, data row "
-            f"{row + 1}; replace them or drop those rows"
+            f"{name}: {int(infinite.sum())} infinite values, the first ({X[row, k]}) in column {features[k]!r}, data "
+            f"row {row + 1}; replace them or drop those rows"
         )
     return X
 
@@ -230,8 +230,8 @@ def _labels(column: Any, title: str | None, name: str) -> NDArray[Any]:
     empty = [k for k, v in enumerate(values) if v is None or v != v or (text and v.strip() in _MISSING)]
     if empty:
         raise DataError(
-            f"{name}: label column {title!r} has {len(empty)} empty labels, the first ({values[empty[0]]!r}) in data row "
-            f"{empty[0] + 1}; drop those rows, or give what is a class of its own a name"
+            f"{name}: label column {title!r} has {len(empty)} empty labels, the first ({values[empty[0]]!r}) in data "
+            f"row {empty[0] + 1}; drop those rows, or give what is a class of its own a name"
         )
     if text:
         return np.asarray([v.strip() for v in values], dtype=str)
