@@ -14,8 +14,8 @@ __all__ = ["ARFF_LIMIT", "read_arff"]
 ARFF_LIMIT = 1 << 30  # bytes; pyarrow's blocks end at twice that
 _DATA = re.compile(rb"^[ \t]*@data[ \t]*\r?$\n?", re.IGNORECASE | re.MULTILINE)
 _COMMENT = re.compile(rb"^[ \t]*%.*$\n?", re.MULTILINE)
-_NAME = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{'"]\S*"""
-_ATTRIBUTE = re.compile(rf"\s*@attribute\s+({_NAME})\s*(.+?)\s*", re.IGNORECASE)
+_NAME = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{'"][^\s{]*"""
+_ATTRIBUTE = re.compile(rf"\s*@attribute\s+({_NAME})(?:\s+|(?={{))(.+?)\s*", re.IGNORECASE)
 _SPACED_COMMA = re.compile(rb"""('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|[ \t]*,[ \t]*""")
 _NUMBERS = ("numeric", "real", "integer")
 

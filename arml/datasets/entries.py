@@ -143,7 +143,9 @@ def _openml_set(title: str, values: dict[str, Any]) -> OwnData:
         raise DataError(f"{title}: id must be the number of a data set at openml.org (…/d/61: 61), got {number!r}")
     if label is not None and not (isinstance(label, str) and label):
         raise DataError(f"{title}: label must name the column of labels (absent: OpenML's target), got {label!r}")
-    fraction = _fraction(title, values.get("test_fraction"), None)
+    if values.get("test_fraction") is None:
+        raise DataError(f"{title}: give test_fraction, the share of the rows to test on, e.g. 0.25")
+    fraction = _fraction(title, values["test_fraction"], None)
     return OwnData(f"OpenML {number}", label, None, fraction, drop=_columns(title, values.get("drop")), openml=number)
 
 

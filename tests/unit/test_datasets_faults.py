@@ -1,4 +1,4 @@
-"""A mirror that is slow, lies or breaks off: a clear error, no partial file, nothing lost, and the next fetch is right."""
+"""A mirror that is slow, lies or breaks off: a clear error, no partial file, nothing lost; the next fetch is right."""
 
 import dataclasses
 
@@ -66,7 +66,7 @@ FAULTS = {
     "wrong bytes": (
         answer("put", body=TEST.replace(b"1:", b"2:", 1)),
         DataError,
-        f"not the expected file: {SIZE} bytes,",
+        f"not the expected file: {SIZE} by",
     ),
     "empty": (answer("put", body=b""), DataError, f"0 bytes instead of {SIZE}"),
     "not found": (answer("put", body=PAGE, code=404), DataError, "answered 404"),
@@ -78,7 +78,7 @@ FAULTS = {
     "to ftp": (
         answer("put", body=b"", code=301, Location="ftp://127.0.0.1/x"),
         DataError,
-        "leads to ftp.*not followed",
+        "leads to ftp.*not foll",
     ),
 }
 
