@@ -91,6 +91,8 @@ def _radii(title: str, value: Any) -> tuple[float, ...]:
         raise DataError(
             f"{title}: radii must be a list of ascending lengths from 0 on, e.g. [0, 0.1, 0.2], got {value!r}"
         )
+    if numbers[-1] <= 0:
+        raise DataError(f"{title}: radii needs one above 0, at which robust errors are reported, got {value!r}")
     return tuple(float(r) for r in numbers)
 
 

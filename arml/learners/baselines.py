@@ -81,8 +81,8 @@ class _Baseline(MetricLearner):
             params["init"] = "identity"  # what "auto" is for a square G, there as here
         learned = self._runner()(points, codes, **params)
         whole = out_of_span(learned, basis, identity_beyond=self.identity_start)
-        constant = () if self.identity_start else tuple(np.flatnonzero(np.ptp(X, axis=0) == 0))
-        return replace(whole, dropped_features=constant)
+        constant = [] if self.identity_start else np.flatnonzero(np.ptp(X, axis=0) == 0).tolist()
+        return replace(whole, dropped_features=tuple(constant))
 
     @abstractmethod
     def _stays_in_span(self) -> bool:

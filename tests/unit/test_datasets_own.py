@@ -266,6 +266,7 @@ def test_an_own_file_changed_between_fetch_and_preprocess_is_noticed(tmp_path):
         ("mine", entry(scaling="zscore"), "scaling must be one of minmax, unit, none"),
         ("mine", entry(radii=...), "radii must be a list"),
         ("mine", entry(radii=[]), "radii"),
+        ("mine", entry(radii=[0]), "radii needs one above 0"),
         ("mine", entry(radii=[0.2, 0.1]), "ascending"),
         ("mine", entry(radii=[0, float("nan")]), "radii"),
         ("mine", entry(radii=[-1, 0]), "radii"),
