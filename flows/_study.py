@@ -80,9 +80,9 @@ def lay_out(name: str, params: Mapping[str, Any], header: str) -> Path:
 
 
 def make_rooms(workspace: Path) -> None:
-    """Make the folders of appendices that are not there: DVC wants them, if only to find them empty."""
-    for appendix in _layout.APPENDICES.values():
-        (workspace / appendix.relative_to(_layout.ROOT)).mkdir(parents=True, exist_ok=True)
+    """Make what the report reads and the study may not have (appendices, networks): DVC wants it, if only empty."""
+    for folder in (*_layout.APPENDICES.values(), _layout.DATA / "networks"):
+        (workspace / folder.relative_to(_layout.ROOT)).mkdir(parents=True, exist_ok=True)
 
 
 def cache_section() -> str:

@@ -53,7 +53,7 @@ def load(
     name : str or DatasetSpec
         One of `available()`, or a spec (of `spec_from_entry`, for own data).
     source : str, optional
-        "mirror", "url", "package", "file" or "builtin". Default: the mirror where one is set, else the first
+        "mirror", "url", "package", "file", "openml" or "builtin". Default: the mirror where one is set, else the first
         of the data set's list. No other source is tried when it fails.
     mirror : path or http(s) address, optional
         Folder of upstream files; default: the environment variable ARML_MIRROR.

@@ -18,7 +18,10 @@ from arml.errors import DataError
 __all__ = ["spec_from_entry"]
 
 _KNOWN_SET_KEYS = ("source", "radii")
-_OWN_KEYS = ("source", "file", "label", "test_file", "test_fraction", "split_seed", "scaling", "radii")
+_OWN_KEYS = {
+    "file": ("source", "file", "label", "drop", "test_file", "test_fraction", "split_seed", "scaling", "radii"),
+    "openml": ("source", "id", "label", "drop", "test_fraction", "split_seed", "scaling", "radii"),
+}
 _OWN_SCALINGS = ("minmax", "unit", "none")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -32,10 +35,12 @@ def spec_from_entry(name: str, entry: Mapping[str, Any] | None) -> DatasetSpec:
         Key of the entry: a name of the registry, or a new one for own data.
     entry : mapping or None
         For a name of the registry: `source` (one of its sources; absent = the default) and `radii` (absent =
-        the paper's). For own data: ``source: file``; `file` and optionally `test_file` (.csv, .parquet or
-        .libsvm, in the folder of own data); `label` (column; not for .libsvm); `test_fraction` in (0, 1)
-        where there is no `test_file`, drawn class by class with `split_seed` (42); `scaling` "minmax"
-        (default), "unit" (one common shift and scale) or "none"; `radii`.
+        the paper's). For own data: ``source: file``; `file` and optionally `test_file` (.csv, .parquet, .arff
+        or .libsvm, in the folder of own data); `label` (column; not for .libsvm); `drop` (list of columns
+        that are no features; not for .libsvm); `test_fraction` in (0, 1) where there is no `test_file`,
+        drawn class by class with `split_seed` (42); `scaling` "minmax" (default), "unit" (one common shift
+        and scale) or "none"; `radii`. For a data set of OpenML: ``source: openml`` and its `id`; the same
+        keys without the files, and `label` only where it is not OpenML's default target.
 
     Returns
     -------
@@ -53,7 +58,7 @@ def spec_from_entry(name: str, entry: Mapping[str, Any] | None) -> DatasetSpec:
     values = dict(entry or {})
     if name in available():
         return _known_set(title, get_spec(name), values)
-    if values.get("source") != "file":
+    if values.get("source") not in _OWN_KEYS:
         get_spec(name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DataError(f"{title}: a name is made of small letters, digits, '-' and '_' (it becomes a folder)")
@@ -86,39 +91,72 @@ def _radii(title: str, value: Any) -> tuple[float, ...]:
         raise DataError(
             f"{title}: radii must be a list of ascending lengths from 0 on, e.g. [0, 0.1, 0.2], got {value!r}"
         )
+    if numbers[-1] <= 0:
+        raise DataError(f"{title}: radii needs one above 0, at which robust errors are reported, got {value!r}")
     return tuple(float(r) for r in numbers)
 
 
 def _own_set(title: str, name: str, values: dict[str, Any]) -> DatasetSpec:
-    _refuse_unknown(title, values, _OWN_KEYS)
-    file = _file(title, "file", values.get("file"))
-    test_file = None if values.get("test_file") is None else _file(title, "test_file", values["test_file"])
-    libsvm = file.endswith(".libsvm")
-    if test_file is not None and libsvm != test_file.endswith(".libsvm"):
-        raise DataError(f"{title}: file and test_file must both be LIBSVM text, or neither")
-    label = values.get("label")
-    if libsvm and label is not None:
-        raise DataError(f"{title}: label is for CSV and Parquet; in LIBSVM text the label comes first on each line")
-    if not libsvm and not (isinstance(label, str) and label):
-        raise DataError(f"{title}: label must name the column of labels, got {label!r}")
+    source = values["source"]
+    _refuse_unknown(title, values, _OWN_KEYS[source])
     scaling = values.get("scaling", "minmax")
     if scaling not in _OWN_SCALINGS:
         raise DataError(f"{title}: scaling must be one of {', '.join(_OWN_SCALINGS)}, got {scaling!r}")
     seed = values.get("split_seed", 42)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise DataError(f"{title}: split_seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    own = (_own_files if source == "file" else _openml_set)(title, values)
+    if own.label in own.drop:
+        raise DataError(f"{title}: drop names the label {own.label!r}")
     return DatasetSpec(
         name=name,
-        title=f"{name} (own data)",
+        title=f"{name} (own data)" if own.openml is None else f"{name} (OpenML {own.openml})",
         n_features=None,
         classes=(),
         train_counts=(),
         test_counts=(),
         radii=_radii(title, values.get("radii")),
         scaling=scaling,
-        origins=(Source("file", "own"),),
-        own=OwnData(file, label, test_file, _fraction(title, values.get("test_fraction"), test_file), seed),
+        origins=(Source(source, "own"),),
+        own=replace(own, split_seed=seed),
     )
+
+
+def _own_files(title: str, values: dict[str, Any]) -> OwnData:
+    file = _file(title, "file", values.get("file"))
+    test_file = None if values.get("test_file") is None else _file(title, "test_file", values["test_file"])
+    libsvm = file.endswith(".libsvm")
+    if test_file is not None and libsvm != test_file.endswith(".libsvm"):
+        raise DataError(f"{title}: file and test_file must both be LIBSVM text, or neither")
+    label, drop = values.get("label"), _columns(title, values.get("drop"))
+    if libsvm and label is not None:
+        raise DataError(f"{title}: label is for tables with columns; in LIBSVM text it comes first on each line")
+    if libsvm and drop:
+        raise DataError(f"{title}: drop is for tables with named columns; LIBSVM text has none")
+    if not libsvm and not (isinstance(label, str) and label):
+        raise DataError(f"{title}: label must name the column of labels, got {label!r}")
+    fraction = _fraction(title, values.get("test_fraction"), test_file)
+    return OwnData(file, label, test_file, fraction, drop=drop)
+
+
+def _openml_set(title: str, values: dict[str, Any]) -> OwnData:
+    number, label = values.get("id"), values.get("label")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise DataError(f"{title}: id must be the number of a data set at openml.org (…/d/61: 61), got {number!r}")
+    if label is not None and not (isinstance(label, str) and label):
+        raise DataError(f"{title}: label must name the column of labels (absent: OpenML's target), got {label!r}")
+    if values.get("test_fraction") is None:
+        raise DataError(f"{title}: give test_fraction, the share of the rows to test on, e.g. 0.25")
+    fraction = _fraction(title, values["test_fraction"], None)
+    return OwnData(f"OpenML {number}", label, None, fraction, drop=_columns(title, values.get("drop")), openml=number)
+
+
+def _columns(title: str, value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not value or not all(isinstance(column, str) for column in value):
+        raise DataError(f"{title}: drop must be a list of names of columns, e.g. ['Unnamed: 0', id], got {value!r}")
+    return tuple(value)
 
 
 def _fraction(title: str, value: Any, test_file: str | None) -> float | None:

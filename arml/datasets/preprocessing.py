@@ -226,19 +226,35 @@ def _own_parts(spec: DatasetSpec, folder: Path, record: dict[str, Any]) -> tuple
         came = sha256_file(folder / file["name"])
         if came != file.get("sha256"):
             raise DataError(f"{title}: {file['name']} in {folder} was changed after it was fetched; fetch it again")
-    train = read_table_file(folder / files[0]["name"], own.label, name=f"{title}: {own.file}")
+    told = record.get("openml", {})
+    label, ignored = told.get("label", own.label), tuple(told.get("ignored", ()))
+    first = folder / files[0]["name"]
+    train = read_table_file(first, label, drop=own.drop, ignored=ignored, name=f"{title}: {own.file}")
     if own.test_file is not None:
-        test = read_table_file(
-            folder / files[1]["name"], own.label, columns=train.columns, name=f"{title}: {own.test_file}"
-        )
+        later, name = folder / files[1]["name"], f"{title}: {own.test_file}"
+        test = read_table_file(later, label, drop=own.drop, columns=train.columns, name=name)
         y_train, y_test, names = encode_labels(train.labels, test.labels, title)
         return (train.X, y_train, test.X, y_test), names
     y, _, names = encode_labels(train.labels, train.labels[:0], title)
+    _check_splittable(title, label, y, names)
     n_test = round(float(own.test_fraction or 0.0) * len(y))
-    first, second = arrays.stratified_split(y, n_test, own.split_seed)
-    if len(second) == 0:
+    kept, held = arrays.stratified_split(y, n_test, own.split_seed)
+    if len(held) == 0:
         raise DataError(f"{title}: test_fraction {own.test_fraction} of {len(y)} rows leaves no test row; raise it")
-    return (train.X[first], y[first], train.X[second], y[second]), names
+    return (train.X[kept], y[kept], train.X[held], y[held]), names
+
+
+def _check_splittable(title: str, label: str | None, y: IntArray, names: tuple[str, ...]) -> None:
+    """Every class needs a row to learn from and one to test on."""
+    counts = np.unique(y, return_counts=True)[1]
+    if single := [name for name, count in zip(names, counts, strict=True) if count < 2]:
+        more = f" and {len(single) - 12} more" if len(single) > 12 else ""
+        column = f" of {label!r}" if label is not None else ""
+        raise DataError(
+            f"{title}: {len(single)} of {len(names)} classes{column} have one row only and cannot be split into "
+            f"training and test: {', '.join(map(repr, single[:12]))}{more}. Drop those rows, merge small classes or "
+            "give a test_file; is this the column of labels?"
+        )
 
 
 def _check_counts(spec: DatasetSpec, parts: Parts) -> None:

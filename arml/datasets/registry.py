@@ -310,5 +310,5 @@ def get_spec(name: str) -> DatasetSpec:
     except (KeyError, TypeError):
         raise DataError(
             f"unknown data set {name!r}: known are {', '.join(available())}; your own data needs an entry with "
-            "source: file"
+            "source: file or source: openml"
         ) from None

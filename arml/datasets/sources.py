@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from arml.datasets.download import DownloadError, download
+from arml.datasets.openml import bring_openml
 from arml.datasets.parsing import digest, read_bytes
 from arml.datasets.preprocessing import RECORD, check_raw, naming, preprocess, size_limit
 from arml.datasets.spec import DatasetSpec, RawFile, Source
@@ -60,7 +61,7 @@ def fetch(
     ----------
     spec : DatasetSpec
     source : str or None
-        "mirror", "url", "package", "file" or "builtin"; None as in `resolve_source`.
+        "mirror", "url", "package", "file", "openml" or "builtin"; None as in `resolve_source`.
     target_dir : path
         Folder to fill; made if missing. Each file appears there only once it is complete and checked.
     mirror : path or http(s) address, optional
@@ -73,7 +74,8 @@ def fetch(
     -------
     dict
         What `target_dir/source.json` says: dataset, source, files (name, size and SHA-256 of the uncompressed
-        bytes, address), package and version. Nothing in it depends on time or machine.
+        bytes, address), package and version, what OpenML says of the set. Nothing in it depends on time or
+        machine.
 
     Raises
     ------
@@ -86,7 +88,9 @@ def fetch(
     origin = resolve_source(spec, source, mirror)
     _clear(spec, origin, folder)
     record: dict[str, Any] = {"dataset": spec.name, "source": origin.name}
-    if spec.own is not None:
+    if origin.name == "openml":
+        record.update(bring_openml(spec, folder))
+    elif spec.own is not None:
         record["files"] = _copy_own(spec, folder, own_dir)
     elif origin.name == "builtin":
         record["files"] = [_builtin(f, text, folder) for f, text in zip(origin.files, toy_text(), strict=True)]
@@ -111,6 +115,7 @@ def _clear(spec: DatasetSpec, origin: Source, folder: Path) -> None:
     old = {file.name for other in spec.origins for file in other.files} - wanted
     if spec.own is not None:
         old |= {f"{title}{suffix}" for title in ("data", "test") for suffix in SUFFIXES}
+        old -= {"data.arff"} if origin.name == "openml" else set()  # kept where it is the right one
     try:
         for name in sorted({RECORD, *old}):
             (folder / name).unlink(missing_ok=True)

@@ -69,7 +69,7 @@ class Source:
     Attributes
     ----------
     name : str
-        "mirror", "url", "package", "file" or "builtin".
+        "mirror", "url", "package", "file", "openml" or "builtin".
     layout : str
         How the raw files are read: "libsvm", "idx", "keel" or "own".
     files : tuple of RawFile
@@ -93,13 +93,29 @@ class Source:
 
 @dataclass(frozen=True)
 class OwnData:
-    """A user's own data: entry of params.yaml without the registry's facts (see `spec_from_entry`)."""
+    """A user's own data: entry of params.yaml without the registry's facts (see `spec_from_entry`).
+
+    Attributes
+    ----------
+    file : str
+        In the folder of own data; what messages call it where it comes from OpenML.
+    label : str or None
+        Column of labels; None in LIBSVM text, and for OpenML's own default target.
+    test_file, test_fraction, split_seed
+        The test rows' file, or which rows of `file` they are.
+    drop : tuple of str
+        Columns that are no features.
+    openml : int or None
+        Number of the data set at OpenML.
+    """
 
     file: str
     label: str | None
     test_file: str | None = None
     test_fraction: float | None = None
     split_seed: int = 42
+    drop: tuple[str, ...] = ()
+    openml: int | None = None
 
 
 @dataclass(frozen=True)

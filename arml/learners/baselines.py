@@ -2,7 +2,8 @@
 
 Each can be fitted on a stratified subset (``max_train``), always or only where the full set would be beyond limits of
 memory and time (``max_memory``, ``max_minutes``; see :mod:`arml.learners.guards`). Subsets and their reason, fallbacks,
-non-convergence and warnings end up in ``fit_summary_``, not on the screen.
+non-convergence and warnings end up in ``fit_summary_``, not on the screen. Fewer points than features are fitted in
+the dimensions that they span, which changes no metric beyond rounding (:mod:`arml.learners.span`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
 from arml.learners.checks import check_has_pairs, check_rank
 from arml.learners.guards import Estimate, Limits, estimate_itml, estimate_lfda, estimate_lmnn, estimate_nca
+from arml.learners.span import into_span, out_of_span
 from arml.parameters import check_choice, check_int, check_positive
 from arml.resources import recorded_warnings
 
@@ -38,6 +40,7 @@ class _Baseline(MetricLearner):
     max_minutes: float | None
     random_state: int | None
     seeded: ClassVar[bool] = True
+    identity_start: ClassVar[bool] = True
 
     def _check_params(self) -> None:
         check_int("max_train", self.max_train, 2, optional=True)
@@ -54,18 +57,36 @@ class _Baseline(MetricLearner):
         check_has_pairs(codes, self.method)
         check_rank(getattr(self, "n_components", None), X)
         limits = Limits(self.max_train, self.max_memory, self.max_minutes)
-        rows, reasons, facts = limits.choose(
-            self.method, codes, lambda some: self._estimate(some.size, X.shape[1], np.bincount(some)), self.random_state
-        )
+        narrow = X.shape[0] < X.shape[1] and self._stays_in_span()
+
+        def estimate(some: Indices) -> Estimate:
+            width = min(X.shape[1], some.size - 1) if narrow else X.shape[1]
+            return self._estimate(some.size, width, np.bincount(some))
+
+        rows, reasons, facts = limits.choose(self.method, codes, estimate, self.random_state)
         if rows is not None:
             X, codes = X[rows], codes[rows]
         params = {name: value for name, value in self.get_params().items() if name not in _LIMITS}
         if not self.seeded:
             del params["random_state"]
         with recorded_warnings() as warned:
-            learned = self._runner()(X, codes, **params)
+            learned = (self._learn_in_span if narrow else self._runner())(X, codes, **params)
         telling = [warning for warning in warned if not any(noise in warning for noise in _LIBRARY_NOISE)]
         return replace(learned, notes=(*reasons, *learned.notes, *telling), facts={**learned.facts, **facts})
+
+    def _learn_in_span(self, X: Floats, codes: Indices, **params: Any) -> LearnedMetric:
+        """The library's fit of fewer points than features, in the dimensions that the points span."""
+        points, basis = into_span(X)
+        if "init" in params:
+            params["init"] = "identity"  # what "auto" is for a square G, there as here
+        learned = self._runner()(points, codes, **params)
+        whole = out_of_span(learned, basis, identity_beyond=self.identity_start)
+        constant = [] if self.identity_start else np.flatnonzero(np.ptp(X, axis=0) == 0).tolist()
+        return replace(whole, dropped_features=tuple(constant))
+
+    @abstractmethod
+    def _stays_in_span(self) -> bool:
+        """Whether a fit with these parameters can be done in the span of the points (see arml.learners.span)."""
 
     @abstractmethod
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
@@ -127,6 +148,9 @@ class NCA(_Baseline):
         check_choice("init", self.init, INITS)
         check_int("max_iter", self.max_iter, 1)
         check_positive("tol", self.tol, optional=True)
+
+    def _stays_in_span(self) -> bool:
+        return self.n_components is None and self.init in ("auto", "identity")
 
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
         return estimate_nca(n, width, sizes, self.max_iter)
@@ -197,6 +221,9 @@ class LMNN(_Baseline):
         for name in ("learn_rate", "regularization", "convergence_tol"):
             check_positive(name, getattr(self, name))
 
+    def _stays_in_span(self) -> bool:
+        return self.n_components is None and self.init in ("auto", "identity")
+
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
         return estimate_lmnn(n, width, sizes, self.max_iter, self.n_neighbors)
 
@@ -254,6 +281,9 @@ class ITML(_Baseline):
         check_int("n_constraints", self.n_constraints, 1, optional=True)
         check_choice("prior", self.prior, ("identity", "covariance", "random"))
 
+    def _stays_in_span(self) -> bool:
+        return self.prior == "identity"
+
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
         return estimate_itml(n, width, sizes, self.max_iter, self.n_constraints)
 
@@ -282,6 +312,7 @@ class LFDA(_Baseline):
 
     method = "lfda"
     seeded = False
+    identity_start = False
 
     def __init__(
         self,
@@ -305,6 +336,9 @@ class LFDA(_Baseline):
         super()._check_params()
         check_int("k", self.k, 1, optional=True)
         check_choice("embedding_type", self.embedding_type, ("weighted", "orthonormalized", "plain"))
+
+    def _stays_in_span(self) -> bool:
+        return True
 
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
         return estimate_lfda(n, width, sizes)

@@ -107,6 +107,27 @@ def test_parquet_with_categories_booleans_and_small_types(tmp_path):
     assert np.array_equal(data.X_train[:, 0] == 1, data.y_train == 0)
 
 
+@pytest.mark.parametrize("labels", [["1.0", "0.0"], ["True", "False"], ["true", "false"], [" 1", "0 "]])
+def test_a_byte_order_mark_booleans_and_float_labels_are_read(tmp_path, labels):
+    rows = [f"{k % 3 > 0},{k},{labels[k % 2]}" for k in range(12)]
+    (tmp_path / "mine.csv").write_text("\n".join(["flag,b,kind", *rows]) + "\n", encoding="utf-8-sig")
+    data = load(tmp_path, scaling="none")
+    assert data.X_train.shape[1] == 2 and set(data.X_train[:, 0]) == {0.0, 1.0}
+    first = 1 if data.class_names == ("0", "1") else 0
+    assert len(data.classes) == 2 and (data.X_train[:, 1] % 2 == (data.y_train != first)).all()
+
+
+def test_columns_that_are_no_features_are_left_out(tmp_path):
+    columns = {"": np.arange(40), "town": ["x"] * 40, **table()}
+    write_csv(tmp_path / "mine.csv", columns)
+    data = load(tmp_path, drop=["", "town"], scaling="none")
+    assert data.X_train.shape == (30, 2) and set(data.X_train[:, 0]) <= set(columns["a"])
+    write_csv(tmp_path / "later.csv", table(8, 1))  # without the columns left out
+    assert load(tmp_path, drop=["", "town"], test_file="later.csv", test_fraction=...).X_test.shape == (8, 2)
+    with pytest.raises(DataError, match=r"there is no drop column 'twon' \(did you mean 'town'\?\)"):
+        load(tmp_path, drop=["", "twon"])
+
+
 def test_a_wide_file_is_read_quickly(tmp_path):
     rng = np.random.default_rng(0)
     values = np.round(rng.random((60, 5000)), 4)
@@ -134,27 +155,45 @@ def parquet_of(**columns):
 @pytest.mark.parametrize(
     ("write", "file", "says"),
     [
-        (text("a,kind\n1,x\n,y\n"), "mine.csv", "column 'a' has 1 missing values, the first in data row 2; fill"),
-        (text("a,kind\n1,x\nNaN,y\n"), "mine.csv", "column 'a' has 1 missing values"),
-        (text("a,kind\n1,x\ninf,y\n"), "mine.csv", r"infinite values, the first \(inf\) in data row 2"),
-        (text("a,kind\n1,x\nred,y\n"), "mine.csv", "column 'a' is not numeric .*'red'"),
-        (text("a,kind\n,x\n,y\n"), "mine.csv", "column 'a' has 2 missing values"),
-        (text("a,Kind\n1,x\n2,y\n"), "mine.csv", "no label column 'kind'; the columns are 'a', 'Kind'"),
-        (text("a;kind\n1;x\n2;y\n"), "mine.csv", "no label column 'kind'; the columns are 'a;kind'"),
+        (
+            text("a,kind\n1,x\n,y\n"),
+            "mine.csv",
+            r"1 missing values in column 'a' \(1\), in 1 of 2 rows, .* row 2\. Fill",
+        ),
+        (text("a,b,kind\n1,,x\nNaN,?,y\n"), "mine.csv", r"3 missing values in 2 columns 'b' \(2\), 'a' \(1\), in 2"),
+        (text("a,kind\n1,x\ninf,y\n"), "mine.csv", r"1 infinite values, the first \(inf\) in column 'a', data row 2"),
+        (text("a,kind\n1,x\nred,y\n"), "mine.csv", r"'a' \(string, e\.g\. 'red'\) is not numeric; .*drop: \['a'\]"),
+        (text("a,b,kind\n,1,x\n,2,y\n"), "mine.csv", r"2 missing values in column 'a' \(2\), in 2 of 2 rows"),
+        (
+            text("a,b,c,kind\nu,1,2020-01-01,x\nv,2,2020-01-02,y\n"),
+            "mine.csv",
+            r"columns 'a' .* 'c' \(date32.* are not",
+        ),
+        (text("a,Kind\n1,x\n2,y\n"), "mine.csv", r"no label column 'kind' \(did you mean 'Kind'\?\); the columns"),
+        (text("a,kin,mind\n1,x,1\n2,y,1\n"), "mine.csv", r"did you mean 'kin' or 'mind'\?"),
+        (text("5.1,3.5,1\n4.9,3.0,0\n"), "mine.csv", "the first line looks like data: put a header line above it"),
+        (text("a;kind\n1;x\n2;y\n"), "mine.csv", r"separated by ';', not by commas .*read_csv\(file, sep=';'\)"),
+        (text("a\tkind\n1\tx\n2\ty\n"), "mine.csv", r"separated by '\\t', not by commas"),
+        (lambda folder: (folder / "mine.csv").write_text("a,kind\n1,x\n", "utf-16"), "mine.csv", "is UTF-16 text"),
+        (text(",a,kind\n0,1,x\n1,2,y\n"), "mine.csv", r"column '' is a row index .*index=False\), or put drop: \[''\]"),
+        (text("Unnamed: 0,a,kind\n0,1,x\n1,2,y\n"), "mine.csv", "column 'Unnamed: 0' is a row index"),
         (text("kind\nx\ny\n"), "mine.csv", "only the label column"),
-        (text("a,a,kind\n1,1,x\n2,2,y\n"), "mine.csv", r"\['a'\] come more than once"),
-        (text("a,kind\n"), "mine.csv", "no rows|no label column"),
-        (text(""), "mine.csv", "cannot be read as CSV"),
+        (text("a,a,kind\n1,1,x\n2,2,y\n"), "mine.csv", "columns 'a' come more than once; rename them"),
+        (text("a,kind\n"), "mine.csv", "has a header but no rows"),
+        (text(""), "mine.csv", "the file is empty; a header line"),
+        (text("\n\n"), "mine.csv", "the file is empty; a header line"),
         (text("a,kind\n1,x,3\n"), "mine.csv", "cannot be read as CSV"),
         (text("<html>no</html>"), "mine.csv", "web page"),
         (text("a,kind\n1,x\n2,x\n3,x\n"), "mine.csv", "only the class x; two or more"),
         (text("a,kind\n1,0.5\n2,1\n"), "mine.csv", "label 0.5 in data row 1 is not a whole number"),
-        (text("a,kind\n1,\n2,1\n"), "mine.csv", "label column 'kind' has 1 empty labels"),
-        (text("a,kind\n1,x\n2,y\n"), "mine.csv", "test_fraction 0.25 of 2 rows leaves no test row"),
-        (parquet_of(a=[1.0, float("nan")], kind=[1, 2]), "mine.parquet", r"NaN or infinite values.*data row 2"),
-        (parquet_of(a=[[1.0], [2.0]], kind=[1, 2]), "mine.parquet", "column 'a' is not numeric"),
+        (text("a,kind\n1,\n2,1\n"), "mine.csv", r"'kind' has 1 empty labels, the first \(None\) in data row 1"),
+        (text("a,kind\n1,x\n2,\n3,?\n"), "mine.csv", r"'kind' has 2 empty labels, the first \(''\) in data row 2"),
+        (text("a,kind\n1,x\n2,y\n3,y\n"), "mine.csv", "1 of 2 classes of 'kind' have one row only and .*: 'x'"),
+        (parquet_of(a=[1.0, float("nan")], kind=[1, 2]), "mine.parquet", "1 missing values in column 'a'.* data row 2"),
+        (parquet_of(a=[[1.0], [2.0]], kind=[1, 2]), "mine.parquet", "'a' .*is not numeric"),
         (parquet_of(a=[1.0, 2.0], kind=[[1], [2]]), "mine.parquet", "labels are whole numbers or text"),
         (lambda folder: (folder / "mine.parquet").write_bytes(b"PAR1junk"), "mine.parquet", "cannot be read as Parq"),
+        (text("a,kind\n1,x\n2,y\n"), "mine.csv", "2 of 2 classes of 'kind' have one row only"),
         (lambda folder: None, "mine.csv", r"there is no file 'mine\.csv' in"),
     ],
 )
@@ -182,6 +221,12 @@ def test_a_test_file_that_does_not_fit_says_how(tmp_path, later, says):
         load(tmp_path, test_file="later.csv", test_fraction=...)
 
 
+def test_a_fraction_that_leaves_no_test_row_is_refused(tmp_path):
+    (tmp_path / "mine.csv").write_text("a,kind\n1,x\n2,y\n3,x\n4,y\n")
+    with pytest.raises(DataError, match=r"test_fraction 0\.1 of 4 rows leaves no test row"):
+        load(tmp_path, test_fraction=0.1)
+
+
 def test_an_own_file_changed_between_fetch_and_preprocess_is_noticed(tmp_path):
     write_csv(tmp_path / "mine.csv", table())
     spec = datasets.spec_from_entry("mine", ENTRY)
@@ -204,9 +249,13 @@ def test_an_own_file_changed_between_fetch_and_preprocess_is_noticed(tmp_path):
         ("mine", entry(file=...), "file must name a file"),
         ("mine", entry(file="/etc/x.csv"), "folder of own data"),
         ("mine", entry(file="../x.csv"), "folder of own data"),
-        ("mine", entry(file="x.pkl"), r"must end in \.csv, \.parquet, \.libsvm"),
+        ("mine", entry(file="x.pkl"), r"must end in \.csv, \.parquet, \.arff, \.libsvm"),
         ("mine", entry(label=...), "label must name the column"),
-        ("mine", entry(file="x.libsvm"), "label is for CSV and Parquet"),
+        ("mine", entry(drop="id"), r"drop must be a list of names of columns, .* got 'id'"),
+        ("mine", entry(drop=[1]), "drop must be a list of names"),
+        ("mine", entry(drop=["kind"]), "drop names the label 'kind'"),
+        ("mine", entry(file="x.libsvm", label=..., drop=["a"]), "LIBSVM text has none"),
+        ("mine", entry(file="x.libsvm"), "label is for tables with columns"),
         ("mine", entry(test_file="y.csv"), "either test_file or test_fraction"),
         ("mine", entry(test_fraction=...), "either test_file or test_fraction"),
         ("mine", entry(test_file="y.libsvm", test_fraction=...), "both be LIBSVM"),
@@ -217,6 +266,7 @@ def test_an_own_file_changed_between_fetch_and_preprocess_is_noticed(tmp_path):
         ("mine", entry(scaling="zscore"), "scaling must be one of minmax, unit, none"),
         ("mine", entry(radii=...), "radii must be a list"),
         ("mine", entry(radii=[]), "radii"),
+        ("mine", entry(radii=[0]), "radii needs one above 0"),
         ("mine", entry(radii=[0.2, 0.1]), "ascending"),
         ("mine", entry(radii=[0, float("nan")]), "radii"),
         ("mine", entry(radii=[-1, 0]), "radii"),

@@ -1,15 +1,13 @@
 """Sources: each gives the registry's data or an error that says what to set; none stands in for another."""
 
 import bz2
-import contextlib
 import dataclasses
 import gzip
-import http.server
 import importlib.machinery
 import importlib.util
-import threading
 
 import pytest
+from web_server import serving
 
 from arml import datasets
 from arml.datasets.download import DownloadError, download
@@ -50,47 +48,12 @@ def mirror(tmp_path):
     return folder.parent
 
 
-class Server:
-    """A web server on 127.0.0.1 that answers each path with what the test put there."""
-
-    def __init__(self):
-        self.answers: dict[str, tuple[int, bytes, dict[str, str]]] = {}
-        self.asked: list[str] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.asked.append(self.path)
-                code, body, headers = outer.answers.get(self.path, (404, b"<html>not here</html>", {}))
-                self.send_response(code)
-                for key, value in {"Content-Length": str(len(body)), **headers}.items():
-                    if value:
-                        self.send_header(key, value)
-                self.end_headers()
-                with contextlib.suppress(ConnectionError):  # the client may hang up first
-                    self.wfile.write(body)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.base = f"http://127.0.0.1:{self.http.server_port}"
-
-    def put(self, path, body, code=200, **headers):
-        self.answers[path] = (code, body, {k.replace("_", "-"): v for k, v in headers.items()})
-
-
 @pytest.fixture
 def server():
-    it = Server()
-    thread = threading.Thread(target=it.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    it.put("/libsvm/toy", TRAIN)
-    it.put("/libsvm/toy.t", TEST)
-    yield it
-    it.http.shutdown()
-    it.http.server_close()
-    thread.join()
+    with serving() as it:
+        it.put("/libsvm/toy", TRAIN)
+        it.put("/libsvm/toy.t", TEST)
+        yield it
 
 
 def files_of(folder):

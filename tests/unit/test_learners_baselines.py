@@ -328,3 +328,38 @@ def test_warnings_end_up_in_the_summary() -> None:
         learner = ITML(n_constraints=500, max_iter=20).fit(X, y)
     assert "UserWarning: Only generated" in notes(learner)
     assert "force_all_finite" not in notes(learner)
+
+
+def wide(n=24, width=40):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((n, width)), np.arange(n) % 3
+    X[:, :3] += 0.4 * y[:, None]
+    X[:, 7] = 0.5
+    return X, y
+
+
+@pytest.mark.parametrize(("method", "tolerance"), [("nca", 1e-2), ("lmnn", 1e-12), ("itml", 1e-12), ("lfda", 1e-5)])
+def test_fewer_points_than_features_give_the_metric_of_all_features(method, tolerance, monkeypatch):
+    """NCA's optimizer judges its gradient entry by entry, so that it may end a step earlier or later."""
+    X, y = wide()
+    narrow = make_learner(method).fit(X, y)
+    monkeypatch.setattr(type(narrow), "_stays_in_span", lambda self: False)
+    whole = make_learner(method).fit(X, y)
+    np.testing.assert_allclose(narrow.get_mahalanobis_matrix(), whole.get_mahalanobis_matrix(), rtol=0, atol=tolerance)
+    assert "23 dimensions that the points span" in narrow.fit_summary_["notes"][0]
+    assert narrow.fit_summary_["dropped_features"] == whole.fit_summary_["dropped_features"]
+    assert abs(narrow.n_iter_ - whole.n_iter_) <= 1
+
+
+def test_guards_count_the_dimensions_of_the_span():
+    X, y = wide(30, 2000)
+    limited = make_learner("nca", max_memory=0.5, max_iter=3).fit(X, y)  # 320 D² bytes would be 1.2 GiB
+    assert limited.fit_summary_["estimated_gib"] < 0.01 and limited.components_.shape == (2000, 2000)
+    assert limited.fit_summary_["lambda_min"] > 0
+
+
+def test_a_start_outside_the_span_is_fitted_with_all_features():
+    X, y = wide()
+    assert make_learner("nca", init="random", max_iter=2).fit(X, y).fit_summary_["notes"][0].startswith("the optimizer")
+    assert make_learner("itml", prior="covariance", max_iter=2)._stays_in_span() is False
+    assert make_learner("lmnn", n_components=5)._stays_in_span() is False

@@ -144,6 +144,7 @@ def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch
     monkeypatch.setattr(_layout, "WORKSPACES", tmp_path)
     workspace = _study.prepare("toy")
     assert yaml.safe_load((workspace / "params.yaml").read_text())["datasets"] == {"toy": {}}
+    assert (workspace / "data" / "networks").is_dir()  # the report reads it, and a study may train none
     (workspace / "flows" / "gone.py").write_text("")
     (workspace / "flows" / "verify.py").write_text("old")
     state = (workspace / "flows" / "train.py").stat().st_mtime_ns
