@@ -16,6 +16,7 @@ from flows import _layout
 from flows._commands import dvc_command, stage_environment
 
 BRANCH = "scheduled"  # in this project's repository: a commit for each rerun that changed something
+RESULTS = ("dvc.lock", "reports")  # what a rerun changes in tracked files
 CLONE = _layout.WORKSPACES / BRANCH
 _IDENTITY = ("-c", "user.name=arml", "-c", "user.email=arml@localhost", "-c", "commit.gpgsign=false")
 
@@ -80,8 +81,8 @@ def resolve(revision: str) -> str:
 def prepare(commit: str) -> Path:
     """Bring the clone to a commit of this project and to its DVC cache and remotes; return its folder.
 
-    What the last rerun has computed counts (its dvc.lock, whether it came to its end or not), unless the project has
-    committed other results since.
+    What the last rerun has computed counts (its dvc.lock and reports, whether it came to its end or not), unless the
+    project has committed other results since.
     """
     if not (CLONE / ".git").is_dir():
         if CLONE.exists():
@@ -89,12 +90,11 @@ def prepare(commit: str) -> Path:
         CLONE.parent.mkdir(parents=True, exist_ok=True)
         git("clone", "-q", "--no-checkout", str(_layout.ROOT), str(CLONE), folder=_layout.ROOT)
     git("fetch", "-q", "--tags", "--force", str(_layout.ROOT), "HEAD", "+refs/*:refs/project/*")
-    lock = CLONE / "dvc.lock"
-    before, kept = _lock_of("HEAD"), lock.read_bytes() if lock.is_file() else None
+    before, left = _lock_of("HEAD"), _left()
     git("checkout", "-q", "--force", "--detach", commit)
     git("clean", "-fdq")  # not what is ignored: data, and parts that a stopped rerun had finished
-    if kept is not None and before == _lock_of(commit):
-        lock.write_bytes(kept)
+    if left is not None and before == _lock_of(commit):
+        git("checkout", "-q", left, "--", *git("ls-tree", "--name-only", left, *RESULTS).split())
     own, local = _layout.ROOT / ".dvc" / "config.local", CLONE / ".dvc" / "config.local"
     local.unlink(missing_ok=True)
     if own.is_file():  # remotes and credentials of this machine
@@ -144,6 +144,14 @@ def commit_results(commit: str, message: Sequence[str]) -> str:
 
 def _last() -> str | None:
     return _object(f"refs/heads/{BRANCH}", _layout.ROOT)
+
+
+def _left() -> str | None:
+    """The clone's files as the last rerun left them, as git names the tree; None if no result is among them."""
+    if not (CLONE / "dvc.lock").is_file():
+        return None
+    git("add", "-A")
+    return git("write-tree")
 
 
 def _lock_of(commit: str) -> str | None:

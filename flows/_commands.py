@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from filelock import FileLock, Timeout
+
 from flows import _params
 
 
@@ -26,6 +28,34 @@ def stage_environment() -> dict[str, str]:
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
+
+
+class BusyError(RuntimeError):
+    """Another run is at work in this workspace."""
+
+
+@contextlib.contextmanager
+def exclusive(workspace: Path) -> Iterator[None]:
+    """Hold a workspace for the length of the block: two runs in one would undo each other's work.
+
+    Raises
+    ------
+    BusyError
+        Another run holds it; the message names it.
+    """
+    lock = workspace / ".dvc" / "tmp" / "arml.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    holder = lock.with_suffix(".pid")
+    try:
+        with FileLock(lock, timeout=0):
+            holder.write_text(f"{os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}", encoding="utf-8")
+            yield
+    except Timeout:
+        known = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+        raise BusyError(
+            f"another run is at work in {workspace} (process {known}): wait for it, or stop it with Ctrl-C there. "
+            "A second study, or a scheduled rerun, has a workspace of its own (--study, flows.schedule)"
+        ) from None
 
 
 class Stopped(BaseException):

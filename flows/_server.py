@@ -26,6 +26,7 @@ import psutil
 from filelock import FileLock
 
 from flows import _layout
+from flows._processes import alive, stamp
 
 HOME = _layout.PREFECT_HOME
 RECORD = HOME / "server.json"
@@ -52,19 +53,6 @@ def healthy(url: str, timeout: float = 5.0) -> bool:
 # --- owners --------------------------------------------------------------------------------------
 
 
-def _stamp(process: psutil.Process) -> str:
-    return f"{process.pid}-{process.create_time():.2f}"
-
-
-def _alive(stamp: str) -> bool:
-    pid, _, created = stamp.partition("-")
-    try:
-        process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(created)) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, ValueError):
-        return False
-
-
 def dvc_ancestor() -> psutil.Process | None:
     """The ``dvc`` process that runs this stage, if one does."""
     for process in psutil.Process().parents():
@@ -82,7 +70,7 @@ def natural_owner() -> psutil.Process:
 
 def _register(process: psutil.Process) -> Path:
     OWNERS.mkdir(parents=True, exist_ok=True)
-    file = OWNERS / _stamp(process)
+    file = OWNERS / stamp(process)
     file.touch()
     return file
 
@@ -90,7 +78,7 @@ def _register(process: psutil.Process) -> Path:
 def _living_owners() -> list[str]:
     living = []
     for file in OWNERS.glob("*-*"):
-        if _alive(file.name):
+        if alive(file.name):
             living.append(file.name)
         else:
             file.unlink(missing_ok=True)
@@ -104,7 +92,7 @@ def read_record() -> dict[str, Any] | None:
     """What the record says of the server, if that very process still lives."""
     try:
         record = json.loads(RECORD.read_text())
-        return record if _alive(str(record["process"])) else None
+        return record if alive(str(record["process"])) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -151,7 +139,7 @@ def _start() -> tuple[str, int]:
             stderr=log,
             start_new_session=True,  # a Ctrl-C is for the run, which then ends its server
         )
-    record = {"url": url, "pid": process.pid, "process": _stamp(psutil.Process(process.pid))}
+    record = {"url": url, "pid": process.pid, "process": stamp(psutil.Process(process.pid))}
     temporary = RECORD.with_suffix(".tmp")
     temporary.write_text(json.dumps(record))
     temporary.replace(RECORD)
@@ -176,7 +164,7 @@ def _wait(url: str, pid: int, say: Callable[[str], None]) -> bool:
 def release(grace: float = 20.0) -> None:
     """Give up this process's claim; if nobody else needs the server, see that it ends."""
     with contextlib.suppress(psutil.Error):
-        (OWNERS / _stamp(psutil.Process())).unlink(missing_ok=True)
+        (OWNERS / stamp(psutil.Process())).unlink(missing_ok=True)
     with FileLock(LOCK):
         record = read_record()
         if record is not None and not _living_owners():

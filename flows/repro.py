@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import _commit, _costs, _layout, _params, _server, _study, _summary, _warm, _watch
-from flows._commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
+from flows._commands import BusyError, Stopped, dvc_command, exclusive, run_group, signals_as_exit, stage_environment
 
 READ_BY_REPORT = ("processed", "metrics", "results", "timings")
 
@@ -30,14 +30,21 @@ def main(argv: list[str] | None = None) -> int:
     options, dvc_arguments = parser.parse_known_args(argv)
     begun = time.time()
     _watch.die_with_owner()
+    workspace = _layout.WORKSPACES / options.study if options.study else _layout.ROOT
     try:
-        workspace = _study.prepare(options.study) if options.study else _layout.ROOT
-        params = _params.load(workspace / "params.yaml")
-    except _params.ParamsError as error:
+        with exclusive(workspace):
+            return bring_up_to_date(workspace, options.study, dvc_arguments, begun)
+    except (_params.ParamsError, BusyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    study = f"study {options.study}" if options.study else "study"
-    say(f"{study}: {', '.join(params['datasets'])}; methods {', '.join(params['methods'])}")
+
+
+def bring_up_to_date(workspace: Path, study: str | None, dvc_arguments: list[str], begun: float) -> int:
+    """Look what has changed, say what it will cost, and run it."""
+    if study:
+        _study.prepare(study)
+    params = _params.load(workspace / "params.yaml")
+    say(f"study{f' {study}' if study else ''}: {', '.join(params['datasets'])}; methods {', '.join(params['methods'])}")
     drop_removed(workspace, params)
     _study.make_rooms(workspace)
     if not dvc_arguments:
@@ -46,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         if changed == {}:
             say(f"nothing has changed: all results are up to date ({time.time() - begun:.1f} s)")
             return 0
-        for line in _costs.lines(params, changed, options.study) if changed else ():
+        for line in _costs.lines(params, changed, study) if changed else ():
             say(line)
     return reproduce(workspace, dvc_arguments, begun)
 

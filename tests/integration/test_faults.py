@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
+from injection import living_in, part_of, wait_for
 from workspace import Workspace
-
-
-def wait_for(condition: Callable[[], object], limit: float) -> bool:
-    """Poll until the condition holds; say whether it did within the limit."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return bool(condition())
-
-
-def living_in(folder: Path) -> list[psutil.Process]:
-    """Processes that work in a folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(folder):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def found(main: int, victim: str, stage: str) -> psutil.Process:
-    """A process of a run, by its part in it; `main` is the pid of the command that people started."""
-    if victim == "main":
-        return psutil.Process(main)
-    below = psutil.Process(main).children(recursive=True)
-    holders = [p for p in below if "multiprocessing.forkserver" in " ".join(p.cmdline()[:4])]
-    if victim == "fork server":
-        return holders[0]
-    if victim == "flow":  # forked from it, for the stage: those that it forks later are the flow's own workers
-        return min((p for p in holders[1:]), key=lambda p: (p.create_time(), p.pid))
-    word = {"dvc": "dvc", "stage": stage, "holder": "flows._warm"}[victim]
-    return next(p for p in below if word in p.cmdline()[1:4])
 
 
 def without(study: Workspace, *paths: str) -> Workspace:
@@ -71,7 +32,9 @@ def kill_and_go_on(study: Workspace, stage: str, victim: str) -> int:
     records = study.path / "data/work/toy" / stage / "records"
     process = study.start(sys.executable, "-m", "flows.repro", "-s", f"{stage}@toy")
     assert wait_for(lambda: records.is_dir() and list(records.glob("*.json")), 120)
-    found(process.pid, victim, stage).kill()
+    killed = part_of(process.pid, victim)
+    assert killed is not None
+    killed.kill()
     output, _ = process.communicate(timeout=180)
     assert process.returncode != 0, output
     assert wait_for(lambda: not living_in(study.path), 60), living_in(study.path)

@@ -1,0 +1,100 @@
+"""A full disk, a folder that cannot be written to, a clock that jumps: told clearly, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from injection import Running, wait_for
+from workspace import Workspace
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+ROOMS = ("data/metrics", "data/networks", "data/certificates", "data/results", "data/work")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root; CI has it")
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def small_disk(study: Workspace) -> Iterator[Workspace]:
+    """The finished study without its attacks, data/work on a disk of its own that is full."""
+    work = study.path / "data" / "work"
+    kept = study.path.parent / "kept"
+    shutil.copytree(work, kept)
+    for name in ("attacked", "tightened"):
+        (study.path / f"data/results/toy/{name}.parquet").unlink()
+    shutil.rmtree(study.path / ".dvc" / "cache")
+    for name in ("attack", "tighten"):
+        shutil.rmtree(kept / "toy" / name)
+    mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(work))
+    try:
+        shutil.copytree(kept, work, dirs_exist_ok=True)
+        yield study
+    finally:
+        subprocess.run(["umount", str(work)], check=True)
+
+
+@needs_root
+def test_a_full_disk_is_told_and_a_larger_one_goes_on(finished: tuple[Workspace, str], small_disk: Workspace) -> None:
+    work = small_disk.path / "data" / "work"
+    filler = work / "filler"
+    with filler.open("wb") as stream:
+        try:
+            while True:
+                stream.write(b"0" * 4096)
+                stream.flush()
+        except OSError:
+            pass
+    output = small_disk.stage("attack", "--dataset", "toy", code=1)
+    last = output.splitlines()[-1]
+    assert last.startswith("error: attack toy: ") and "No space left on device" in last and "Traceback" not in output
+    assert not list(work.rglob("*.parquet.tmp")) and not list((work / "toy" / "attack").glob("*.parquet"))
+    mount("-o", "remount,size=64m", str(work))
+    filler.unlink()
+    small_disk.stage("attack", "--dataset", "toy")
+    small_disk.stage("tighten", "--dataset", "toy")
+    assert small_disk.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
+
+
+@needs_root
+def test_a_read_only_folder_is_told_and_nothing_is_lost(finished: tuple[Workspace, str], small_disk: Workspace) -> None:
+    work = small_disk.path / "data" / "work"
+    mount("-o", "remount,ro", str(work))
+    output = small_disk.stage("attack", "--dataset", "toy", code=1)
+    last = output.splitlines()[-1]
+    assert last.startswith("error: ") and "Read-only file system" in last and "Traceback" not in output
+    mount("-o", "remount,rw,size=64m", str(work))
+    small_disk.stage("attack", "--dataset", "toy")
+    small_disk.stage("tighten", "--dataset", "toy")
+    assert small_disk.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
+
+
+@pytest.mark.skipif(not FAKETIME.is_file(), reason="Debian's package faketime sets another clock; CI has it")
+def test_a_clock_that_jumps_changes_nothing(finished: tuple[Workspace, str], study: Workspace, tmp_path: Path) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    for name in ("metrics", "networks", "certificates", "results", "work", "timings"):
+        shutil.rmtree(study.path / "data" / name)
+    shutil.rmtree(study.path / ".dvc" / "cache")
+    running = Running(
+        study,
+        LD_PRELOAD=str(FAKETIME),
+        FAKETIME_TIMESTAMP_FILE=str(clock),
+        FAKETIME_NO_CACHE="1",
+        DONT_FAKE_MONOTONIC="1",
+        NO_FAKE_STAT="1",
+        PREFECT_API_URL="",  # its own server, whose clock jumps too
+    )
+    for stage, jump in (("train@toy", "-3d"), ("certify@toy", "+400d"), ("attack@toy", "-2h")):
+        assert wait_for(lambda stage=stage: running.stage == stage or running.over(), 300)
+        clock.write_text(jump)
+    assert running.end(400) == 0, "".join(running.lines)
+    assert study.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
+    assert "nothing has changed" in study.run(sys.executable, "-m", "flows.repro")
