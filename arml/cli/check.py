@@ -10,7 +10,7 @@ import typer
 
 from arml.cli import options
 from arml.cli.console import DOES_NOT_HOLD, note, print_json, print_table, progress
-from arml.cli.inputs import EUCLIDEAN, Metric, Problem, read_metric_file, read_problem
+from arml.cli.inputs import EUCLIDEAN, Metric, Problem, check_parquet, read_metric_file, read_problem
 from arml.cli.outputs import check_targets, facts
 from arml.errors import DataError
 
@@ -73,6 +73,7 @@ def check(
     `arml check data/processed/toy/train.parquet data/processed/toy/test.parquet data/certificates/toy/exact/*.parquet
     --metric data/metrics/toy/arml.parquet --metric data/metrics/toy/nca.parquet`
     """
+    check_parquet(files)
     check_targets((out,), (train, test, *files, *(metric or ())), force)
     from arml.evidence import rejections
     from arml.results import write_table

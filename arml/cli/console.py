@@ -76,15 +76,16 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
-    """A table on standard output, and a line below it; the first column is text, the others are numbers."""
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    """A table on standard output, between two lines of text; its first column is text, the others are numbers."""
+    table = Table()
     for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left")
+        table.add_column(name, justify="right" if place else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))  # names of people's own are no markup
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
+    console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
     if caption:
         console.print(Text(caption), soft_wrap=True)

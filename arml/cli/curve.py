@@ -11,6 +11,7 @@ import typer
 
 from arml.cli import options
 from arml.cli.console import print_json, print_table
+from arml.cli.inputs import check_parquet
 from arml.cli.outputs import check_targets
 from arml.errors import DataError
 
@@ -62,6 +63,7 @@ def curve(
 
     `arml curve rows.parquet attacked.parquet --radii 0,0.1,0.2,0.3 --plot curve.svg`
     """
+    check_parquet(files)
     check_targets((plot,), files, force, (".svg", ".pdf", ".png"))
     if plot is not None:
         from arml.extras import require
@@ -81,15 +83,34 @@ def curve(
     if as_json:
         print_json({"command": "curve", "curves": answer, "files": {} if plot is None else {"plot": str(plot)}})
         return
+    _print(answer, at)
+
+
+def _print(answer: Sequence[dict[str, Any]], radii: Sequence[float]) -> None:
+    """A table for each data set, K, kind and algorithm, with a column a method."""
+    groups: dict[str, list[dict[str, Any]]] = {}
     for one in answer:
-        lines = [
-            (f"{radius:.6g}", f"{error:.3f}", f"{low:.3f} – {high:.3f}")
-            for radius, error, low, high in zip(at, one["errors"], one["low"], one["high"], strict=True)
+        title = f"{one['dataset']}: K = {one['n_neighbors']}, {one['kind']} ({one['algorithm']}): error, 95 % interval"
+        groups.setdefault(title, []).append(one)
+    for title, group in groups.items():
+        cells = [
+            [
+                f"{error:.3f} {_short(low)}–{_short(high)}"
+                for error, low, high in zip(one["errors"], one["low"], one["high"])
+            ]
+            for one in group
         ]
-        who = f"{one['dataset']}: {one['method']}, K = {one['n_neighbors']}, {one['kind']} ({one['algorithm']})"
-        what = f"{one['n_points']} points, clean error {one['clean_error']:.3f}"
-        left = f", {one['n_unsolved']} undecided" if one["n_unsolved"] else ""
-        print_table(who, ("radius", "robust error", "95 % interval"), lines, caption=what + left)
+        lines = [(f"{radius:.6g}", *row) for radius, row in zip(radii, zip(*cells))]
+        told = [
+            f"{one['method']}: {one['n_points']} points, clean error {one['clean_error']:.3f}"
+            + (f", {one['n_unsolved']} undecided" if one["n_unsolved"] else "")
+            for one in group
+        ]
+        print_table(title, ("radius", *(one["method"] for one in group)), lines, caption="; ".join(told))
+
+
+def _short(share: float) -> str:
+    return f"{share:.3f}".removeprefix("0")
 
 
 def _rows(files: Sequence[Path]) -> pa.Table:

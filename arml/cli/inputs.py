@@ -20,6 +20,7 @@ __all__ = [
     "Metric",
     "Problem",
     "TrainingSet",
+    "check_parquet",
     "read_metric_file",
     "read_problem",
     "read_training",
@@ -179,6 +180,8 @@ def read_metric_file(path: Path | None) -> Metric:
     if path is None:
         return Metric()
     _require_file(path)
+    if path.suffix not in (".npz", ".parquet"):
+        raise DataError(f"{path}: a metric is a file of 'arml fit' (.npz) or of the pipeline (.parquet)")
     if path.suffix == ".parquet":
         return _stored_metric(path)
     from arml.learners.persistence import load_learner
@@ -241,6 +244,14 @@ def _read(path: Path, label: str, columns: Sequence[str] = ()) -> OwnTable:
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: the suffix says what a file is, and must be one of {', '.join(SUFFIXES)}")
     return read_table_file(path, label, columns=tuple(columns), name=str(path))
+
+
+def check_parquet(files: Sequence[Path]) -> None:
+    """Refuse what cannot be a file of results or certificates. DataError."""
+    for path in files:
+        _require_file(path)
+        if path.suffix != ".parquet":
+            raise DataError(f"{path}: expected a Parquet file (.parquet) that arml wrote")
 
 
 def _require_file(path: Path) -> None:
