@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arml.mahalanobis import MahalanobisMetric
     from arml.neighbors import MahalanobisKNN
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["ARML", "ArmlError", "DataError", "MahalanobisKNN", "MahalanobisMetric", "__version__"]
 
 _HOMES = {
