@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
-from pathlib import Path
-from typing import Any
 
 import metric_learn
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 from arml.learners import LearningError, make_learner
 from arml.learners.baselines import ITML, LFDA, LMNN, NCA
 from arml.learners.classical import run_lfda
-from arml.learners.guards import Estimate, Limits
 from arml.learners.subsets import stratified_subset
 
 
