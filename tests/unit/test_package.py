@@ -55,7 +55,7 @@ def test_the_version_has_one_owner() -> None:
     if folder.parent.name == "site-packages":
         assert metadata.version("arml") == arml.__version__
     else:
-        assert "attr = \"arml.__version__\"" in (folder.parent / "pyproject.toml").read_text()
+        assert 'attr = "arml.__version__"' in (folder.parent / "pyproject.toml").read_text()
         assert f"## [{arml.__version__}]" in (folder.parent / "CHANGELOG.md").read_text()
 
 
