@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arml.mahalanobis import MahalanobisMetric
     from arml.verify import exact_radii
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "ARML": "arml.learners",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
+from arml.certificate import Verdict
 from arml.check import CertificateChecker
 from arml.errors import DataError
 from arml.evidence import certificates_of, checks_table
@@ -17,7 +19,7 @@ from arml.results import column, read_table
 from arml.rows import sort_keys
 from arml.schemas import RESULTS
 
-__all__ = ["audit", "join_audits"]
+__all__ = ["audit", "audit_rows", "join_audits"]
 
 _KEYS = ("method", "kind", "algorithm", "n_neighbors", "index")
 
@@ -56,10 +58,23 @@ def audit(
     verdicts = []
     for file in files:
         table = read_table(file, "evidence")
-        table = table.filter(pc.is_in(table["index"], wanted))
-        claims = zip(column(table, "index"), certificates_of(table), strict=True)
-        verdicts.append(checks_table(table, [checker.check(X[row], labels[row], claim) for row, claim in claims]))
+        verdicts.append(audit_rows(checker, table.filter(pc.is_in(table["index"], wanted)), X, labels))
     return pa.concat_tables(verdicts)
+
+
+def audit_rows(checker: CertificateChecker, evidence: pa.Table, X: NDArray[np.float64], y: NDArray[Any]) -> pa.Table:
+    """:func:`audit` of rows of evidence that have been read: one row of the schema "checks" for each.
+
+    A row that says another label than the test set is rejected: it is about another point.
+    """
+    verdicts = []
+    claims = zip(column(evidence, "index"), column(evidence, "label"), certificates_of(evidence), strict=True)
+    for row, label, claim in claims:
+        if label == y[row]:
+            verdicts.append(checker.check(X[row], y[row], claim))
+        else:
+            verdicts.append(Verdict(False, f"the certificate is about a point of label {label}, the row's is {y[row]}"))
+    return checks_table(evidence, verdicts)
 
 
 def join_audits(

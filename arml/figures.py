@@ -18,6 +18,7 @@ import numpy as np
 
 from arml.comparison import Competitor, competitors
 from arml.curves import Curve, robust_error
+from arml.extras import require
 from arml.files import write_bytes
 from arml.known import known_of_methods
 from arml.study import Study, algorithms_in_words, count_range, method_label
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches: one and two columns of a paper
+FORMATS: Any = {
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+    "png": {"dpi": 200, "metadata": {"Software": None}},
+}
 _GRID = 150
 _DASHES: Any = (0, (3, 2))
 _CHANCES: Any = (0, (5, 1.5))
@@ -117,6 +123,7 @@ def draw_figures(study: Study, folder: str | os.PathLike[str]) -> list[Drawn]:
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw with these settings whatever the caller's are, and leave the caller's as they were."""
+    require("drawing a figure", "matplotlib")
     import matplotlib
 
     with matplotlib.rc_context():
@@ -127,18 +134,17 @@ def house_style() -> Iterator[None]:
 
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, ...]:
     """Write `name`.svg, `name`.pdf and `name`.png, without a date; returns their paths."""
-    files = []
-    for suffix, options in (
-        ("svg", {"metadata": {"Date": None}}),
-        ("pdf", {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}}),
-        ("png", {"dpi": 200, "metadata": {"Software": None}}),
-    ):
-        stream = io.BytesIO()
-        figure.savefig(stream, format=suffix, **options)
-        path = folder / f"{name}.{suffix}"
-        write_bytes(path, stream.getvalue())
-        files.append(path)
-    return tuple(files)
+    files = tuple(folder / f"{name}.{suffix}" for suffix in FORMATS)
+    for path in files:
+        write_figure(figure, path)
+    return files
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write one file, without a date; the suffix, of `FORMATS`, says in which format."""
+    suffix, stream = path.suffix[1:], io.BytesIO()
+    figure.savefig(stream, format=suffix, **FORMATS[suffix])
+    write_bytes(path, stream.getvalue())
 
 
 def exact_figure(study: Study, curves: Sequence[Curve]) -> tuple[Figure, str]:

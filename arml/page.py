@@ -11,6 +11,7 @@ from typing import Any
 
 from arml.curves import Curve
 from arml.differences import TOLERANCE, beyond
+from arml.extras import require
 from arml.figures import Drawn
 from arml.sections import Section
 from arml.study import Study, algorithm_label, count_range, method_label
@@ -35,6 +36,7 @@ def page_html(study: Study, claim: str, facts: Sequence[str], sections: Sequence
         Sentences below the verdict.
     sections : sequence of Section
     """
+    require("the report's page", "jinja2", "markdown_it")
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markdown_it import MarkdownIt
     from markupsafe import Markup

@@ -1,11 +1,13 @@
 """Parquet files of the study: column names, types, checks and provenance, owned in one place.
 
-Seven kinds of file, each a table that pandas, polars and DuckDB read at once:
+Nine kinds of file, each a table that pandas, polars and DuckDB read at once:
 
 ``results``    one row a test point, method, number of neighbours and kind of radius (`RESULTS`);
 ``evidence``   rows of results with the certificates that prove them (:mod:`arml.evidence`);
 ``checks``     what the checker said about them;
+``adversarial``  the points that an attack found, one a row;
 ``timings``    one row a task: what it cost (`TIMINGS`); the only file that may differ between equal runs;
+``trials``     one row a timed fit;
 ``weights``    a network: a row a weight matrix or bias, in the order of its layers;
 ``metric``     the matrix G of a metric, r rows and columns g0 … g{D-1};
 ``processed``  a preprocessed split, columns f0 … f{D-1} and ``label``.
@@ -32,7 +34,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from arml.errors import DataError
 from arml.files import atomic_path
-from arml.rows import attacked_table, certified_table, concat, exact_table, timings_table, trials_table
+from arml.rows import (
+    adversarial_table,
+    attacked_table,
+    certified_table,
+    concat,
+    exact_table,
+    timings_table,
+    trials_table,
+)
 from arml.schemas import (
     KINDS,
     METHOD_ORDER,
@@ -57,6 +67,7 @@ __all__ = [
     "STATUSES",
     "TIMINGS",
     "TRIALS",
+    "adversarial_table",
     "attacked_table",
     "certified_table",
     "column",
@@ -70,6 +81,7 @@ __all__ = [
     "read_split",
     "read_table",
     "read_weights",
+    "schema_of",
     "table_provenance",
     "timings_table",
     "trials_table",
@@ -92,7 +104,7 @@ VERSIONED_PACKAGES = (
 _VERSION = 1
 _BATCH_ROWS = 4096
 _KEY, _SCHEMA_KEY = b"arml", b"arml.schema"
-_REMEDY = "delete it and run 'dvc repro'"
+_REMEDY = "make it again (in the pipeline: delete it and run 'dvc repro')"
 
 
 def provenance(**facts: Any) -> dict[str, Any]:
@@ -144,8 +156,8 @@ def write_table(path: str | os.PathLike[str], table: pa.Table, schema_name: str,
         The Parquet file to create or replace.
     table : pyarrow.Table
         Its columns must be those of the schema, in any order; safe casts are made.
-    schema_name : {"results", "evidence", "checks", "timings", "trials", "weights", "metric", "processed"}
-        Which columns and checks apply.
+    schema_name : str
+        Of the kinds of file above: which columns and checks apply.
     provenance : mapping
         JSON-able facts, stored in the file; see `provenance`.
 
@@ -237,6 +249,11 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     DataError
         The file is missing, corrupt or carries no provenance.
     """
+    return _decode(_footer(path)[_KEY], path)
+
+
+def _footer(path: str | os.PathLike[str]) -> dict[bytes, bytes]:
+    """The metadata of a file that carries provenance."""
     path = Path(path)
     _require_file(path, "expected a Parquet file written by arml")
     try:
@@ -247,7 +264,12 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     if _KEY not in (schema.metadata or {}):
         raise DataError(f"{path}: expected a file written by arml, but it carries no provenance; {_REMEDY}")
-    return _decode(schema.metadata[_KEY], path)
+    return dict(schema.metadata)
+
+
+def schema_of(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file's schema, reading its footer only; DataError as in `read_provenance`."""
+    return str(_footer(path).get(_SCHEMA_KEY, b"").decode(errors="replace").partition("/")[0])
 
 
 def table_provenance(table: pa.Table) -> dict[str, Any]:
@@ -268,7 +290,7 @@ def _decode(raw: bytes, where: object) -> dict[str, Any]:
 def _require_file(path: Path, expected: str) -> None:
     if not path.is_file():
         found = "it is a folder" if path.is_dir() else "there is no such file"
-        raise DataError(f"{path}: {expected}, but {found}; run the stage that makes it ('dvc repro')")
+        raise DataError(f"{path}: {expected}, but {found}; make it first (in the pipeline: run 'dvc repro')")
 
 
 def write_metric(path: str | os.PathLike[str], components: ArrayLike, provenance: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from arml.errors import DataError
-from arml.schemas import KINDS, RESULTS, TIMINGS, TRIALS, check_values, column, conform, method_rank
+from arml.schemas import ADVERSARIAL, KINDS, RESULTS, TIMINGS, TRIALS, check_values, column, conform, method_rank
 
 
 def exact_table(
@@ -153,6 +153,43 @@ def attacked_table(
         upper,
         None,
     )
+
+
+def adversarial_table(rows: pa.Table, points: ArrayLike, answers: ArrayLike) -> pa.Table:
+    """Return the points that an attack found, for those rows where it found one.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        Of kind "attacked" (`attacked_table`).
+    points : array-like of shape (n, D)
+        The adversarial points, one a row; not looked at where ``upper`` is not finite.
+    answers : array-like of shape (n,)
+        What the classifier says there.
+
+    Returns
+    -------
+    pyarrow.Table
+        In the schema ``adversarial``.
+
+    Raises
+    ------
+    DataError
+        Lengths differ, a point is not finite, or an answer is right.
+    """
+    found, said = np.asarray(points, dtype=np.float64), np.asarray(answers)
+    if found.ndim != 2 or len(found) != rows.num_rows or said.shape != (rows.num_rows,):
+        raise DataError(
+            f"expected a point and an answer for each of {rows.num_rows} rows, got {found.shape}, {said.shape}"
+        )
+    broken = np.flatnonzero(np.isfinite(column(rows, "upper")))
+    kept = rows.take(pa.array(broken))
+    columns = {name: kept[name] for name in ADVERSARIAL.names if name in RESULTS.names}
+    columns |= {"answer": pa.array(said[broken]), "norm": kept["upper"]}
+    columns["point"] = pa.array(list(found[broken]), ADVERSARIAL.field("point").type)
+    table = conform(pa.table(columns), "adversarial", "cannot store adversarial points")
+    check_values(table, "adversarial", "cannot store adversarial points")
+    return table
 
 
 def timings_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:

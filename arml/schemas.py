@@ -107,6 +107,19 @@ CHECKS = _schema(
         ("reason", pa.string()),
     ]
 )
+ADVERSARIAL = _schema(
+    [
+        ("dataset", pa.string()),
+        ("method", pa.string()),
+        ("algorithm", pa.string()),
+        ("n_neighbors", pa.int32()),
+        ("index", pa.int32()),
+        ("label", pa.int32()),
+        ("answer", pa.int32()),
+        ("norm", pa.float64()),
+        ("point", _list(pa.float64())),
+    ]
+)
 TRIALS = _schema(
     [
         ("dataset", pa.string()),
@@ -126,6 +139,7 @@ _FIXED = {
     "timings": TIMINGS,
     "evidence": EVIDENCE,
     "checks": CHECKS,
+    "adversarial": ADVERSARIAL,
     "trials": TRIALS,
     "weights": WEIGHTS,
 }
@@ -199,6 +213,8 @@ def check_values(table: pa.Table, schema_name: str, where: str, remedy: str = ""
         silent = pc.equal(table["reason"], "")
         if not pc.all(pc.equal(table["accepted"], silent), min_count=0).as_py():
             raise DataError(f"{where}, but a row is accepted with a 'reason', or rejected without one{remedy}")
+    if schema_name == "adversarial":
+        _check_adversarial(table, where, remedy)
     if schema_name == "weights":
         _check_weights(table, where, remedy)
     for field in table.schema:
@@ -206,6 +222,13 @@ def check_values(table: pa.Table, schema_name: str, where: str, remedy: str = ""
             raise DataError(f"{where}, but column {field.name!r} holds NaN or an infinity{remedy}")
     if schema_name in ("metric", "processed") and table.num_rows == 0:
         raise DataError(f"{where}, but it has no rows{remedy}")
+
+
+def _check_adversarial(table: pa.Table, where: str, remedy: str) -> None:
+    if not np.isfinite(pc.list_flatten(table["point"]).to_numpy()).all():
+        raise DataError(f"{where}, but column 'point' holds NaN or an infinity{remedy}")
+    if pc.any(pc.equal(table["label"], table["answer"]), min_count=0).as_py():
+        raise DataError(f"{where}, but a row's answer is its label: that point breaks nothing{remedy}")
 
 
 def _check_weights(table: pa.Table, where: str, remedy: str) -> None:

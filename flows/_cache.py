@@ -56,9 +56,9 @@ def _module_file(name: str, root: Path) -> Path | None:
 
 
 def _imports(path: Path, module: str, package: str) -> Iterable[str]:
-    """Names of modules under `package` that a file imports anywhere, in functions too."""
+    """Names of modules under `package` that a file imports anywhere, in functions too; not for type checkers alone."""
     inside = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+    for node in _running(ast.parse(path.read_bytes(), filename=str(path))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -69,6 +69,14 @@ def _imports(path: Path, module: str, package: str) -> Iterable[str]:
         else:
             continue
         yield from (n for n in names if n == package or n.startswith(package + "."))
+
+
+def _running(tree: ast.AST) -> Iterable[ast.AST]:
+    """All nodes but those under ``if TYPE_CHECKING:``."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _running(node)
 
 
 def module_closure(entries: Iterable[str], root: Path = _layout.ROOT, package: str = "arml") -> list[Path]:

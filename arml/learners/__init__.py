@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arml.learners.base import Euclidean, LearningError, MetricLearner
+
+if TYPE_CHECKING:
+    from arml.learners.arml import ARML
+    from arml.learners.baselines import ITML, LFDA, LMNN, NCA
+    from arml.learners.persistence import load_learner
 
 __all__ = [
     "ARML",

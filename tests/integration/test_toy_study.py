@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,20 @@ def test_second_run_does_nothing(finished: tuple[Workspace, str]) -> None:
     output = workspace.repro()
     assert "nothing has changed" in output and "Running stage" not in output
     assert workspace.hashes("data", "reports") == before
+
+
+def test_the_command_line_checks_the_pipeline_s_certificates(finished: tuple[Workspace, str]) -> None:
+    workspace, _ = finished
+    data = workspace.path / "data"
+    splits = [str(data / "processed" / "toy" / f"{name}.parquet") for name in ("train", "test")]
+    stored = sorted(map(str, (data / "certificates" / "toy").glob("*/*.parquet")))
+    metrics = [word for method in METHODS for word in ("--metric", str(data / "metrics" / "toy" / f"{method}.parquet"))]
+    command = ("arml", "check", *splits, *stored, *metrics, "--json")
+    said = json.loads(workspace.run(sys.executable, "-m", *command))
+    assert said["checked"] == 540 and said["rejected"] == 0 and len(said["groups"]) == 18
+    curves = json.loads(workspace.run(sys.executable, "-m", "arml", "curve",
+                                      str(data / "results" / "toy" / "exact.parquet"), "--json"))  # fmt: skip
+    assert [curve["method"] for curve in curves["curves"]] == list(METHODS)
 
 
 def test_git_holds_reports_and_pointers_but_no_data(finished: tuple[Workspace, str]) -> None:

@@ -117,3 +117,12 @@ def test_a_changed_radius_and_another_point_s_proof_are_found_out(data, files: l
     indices = exact["index"].take(pa.array(moved))
     write_table(files[0], exact.set_column(exact.column_names.index("index"), "index", indices), "evidence", {})
     assert len(rejections(audit(checker, files, X, y, range(N_TEST)))) == 2
+
+
+def test_a_row_of_another_label_than_the_test_set_s_is_rejected(data, files: list[Path]) -> None:
+    X_train, y_train, X, y = data
+    other = y.copy()
+    other[15] = (other[15] + 1) % 3
+    said = rejections(audit(CertificateChecker(X_train, y_train), files, X, other, [14, 15]))
+    expected = f"the certificate is about a point of label {y[15]}, the row's is {other[15]}"
+    assert len(said) == 2 and all(line.endswith(expected) and "row 15" in line for line in said)

@@ -29,7 +29,6 @@ from arml.verdict import COMPETITIVE, clean_competitive, observations
 from tests.unit.report_data import study
 
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

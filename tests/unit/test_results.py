@@ -16,6 +16,7 @@ from arml.files import sha256_file
 from arml.results import (
     RESULTS,
     TIMINGS,
+    adversarial_table,
     attacked_table,
     certified_table,
     concat,
@@ -26,6 +27,7 @@ from arml.results import (
     read_split,
     read_table,
     read_weights,
+    schema_of,
     table_provenance,
     timings_table,
     write_metric,
@@ -317,7 +319,7 @@ def test_wrong_columns_and_types_under_our_mark_are_named(tmp_path: Path) -> Non
     path = tmp_path / "x.parquet"
     renamed = small().rename_columns(["radius" if name == "lower" else name for name in RESULTS.names])
     pq.write_table(renamed.replace_schema_metadata(mark), path)
-    with pytest.raises(DataError, match=r"missing: \['lower'\], or not in the schema: \['radius'\]; delete"):
+    with pytest.raises(DataError, match=r"missing: \['lower'\], or not in the schema: \['radius'\]; make it"):
         read_table(path, "results")
     texts = small().set_column(9, "lower", pa.array(["a", "b", "c"]))
     pq.write_table(texts.replace_schema_metadata(mark), path)
@@ -331,6 +333,26 @@ def test_wrong_columns_and_types_under_our_mark_are_named(tmp_path: Path) -> Non
     pq.write_table(nans.replace_schema_metadata(mark), path)
     with pytest.raises(DataError, match="'lower' holds NaN"):
         read_table(path, "results")
+
+
+def test_adversarial_points_are_those_that_break_something(tmp_path: Path) -> None:
+    same = {"dataset": "toy", "method": "arml", "n_neighbors": 3}
+    rows = attacked_table(**same, index=[4, 6, 9], label=[0, 1, 1], prediction=[0, 1, 0], norm=[0.5, np.inf, 0.0],
+                          status=["bounded", "unsolved", "misclassified"])  # fmt: skip
+    points = [[1.0, 2.0], [np.nan, np.nan], [3.0, 4.0]]
+    table = adversarial_table(rows, points, [1, 1, 0])
+    write_table(tmp_path / "points.parquet", table, "adversarial", {})
+    assert schema_of(tmp_path / "points.parquet") == "adversarial"
+    again = read_table(tmp_path / "points.parquet", "adversarial")
+    assert again["index"].to_pylist() == [4, 9] and again["answer"].to_pylist() == [1, 0]
+    assert again["norm"].to_pylist() == [0.5, 0.0] and again["point"].to_pylist() == [[1.0, 2.0], [3.0, 4.0]]
+    with pytest.raises(DataError, match="that point breaks nothing"):
+        adversarial_table(rows, points, [0, 1, 0])
+    with pytest.raises(DataError, match="'point' holds NaN"):
+        adversarial_table(rows, points[1:] + points[:1], [1, 1, 0])
+    with pytest.raises(DataError, match="a point and an answer for each of 3 rows"):
+        adversarial_table(rows, points[1:], [1, 1, 0])
+    assert adversarial_table(rows.slice(1, 1), points[1:2], [1]).num_rows == 0
 
 
 def test_damaged_provenance_is_reported(tmp_path: Path) -> None:
@@ -364,5 +386,5 @@ def test_weights_come_back_as_they_went(tmp_path: Path) -> None:
 
 
 def test_unknown_schema_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="checks, trials, weights, metric, processed; got 'result'"):
+    with pytest.raises(ValueError, match="checks, adversarial, trials, weights, metric, processed; got 'result'"):
         write_table(tmp_path / "x", small(), "result", {})

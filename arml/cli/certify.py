@@ -1,0 +1,90 @@
+"""``arml certify``: certified K-NN radii."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arml.cli import options
+from arml.cli.inputs import read_metric_file, read_problem
+from arml.cli.outputs import check_targets, facts
+from arml.cli.points import in_blocks, report
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["certify"]
+
+
+def certify(
+    train: options.Train,
+    test: options.Test,
+    label: options.Label = "label",
+    metric: options.Metric = None,
+    k: options.K = 11,
+    bound: Annotated[
+        str,
+        typer.Option(
+            "--bound",
+            metavar="theorem1|plurality|packing",
+            help=(
+                "How radii are proved. *theorem1*: odd K. *plurality*: any K, never below theorem1. *packing*: any K, "
+                "never below plurality, slower."
+            ),
+        ),
+    ] = "theorem1",
+    scaling: options.Scaling = None,
+    name: options.Name = None,
+    limit: options.Limit = None,
+    out: options.Out = None,
+    certificates: options.Certificates = None,
+    as_json: options.Json = False,
+    force: options.Force = False,
+) -> None:
+    """Prove radii of a K-nearest-neighbour classifier.
+
+    For each test point: a length within which no change of its features changes the right answer. The bound is safe
+    but may be smaller than the truth; `arml verify` finds the truth, at more cost. Points that are classified wrong
+    have radius 0.
+
+    In the rows, **lower** is the proved radius. **status** is *bounded* (a radius was proved), *unsolved* (none) or
+    *misclassified*.
+
+    `arml certify train.csv test.csv --label kind -k 11 --out rows.parquet --certificates proofs.parquet`
+    """
+    check_targets((out, certificates), (train, test, metric), force)
+    from arml.certify import certify_points, check_bound
+    from arml.evidence import evidence_table, results_of
+    from arml.neighbors import predict_labels
+    from arml.reference import reference_set
+    from arml.results import certified_table, write_table
+
+    check_bound(bound, k)
+    problem = read_problem(train, test, label, read_metric_file(metric), scaling=scaling, name=name, limit=limit)
+    reference = reference_set(problem.X_train, problem.y_train, problem.metric.metric)
+
+    def compute(rows: slice) -> pa.Table:
+        X, y = problem.X[rows], problem.y[rows]
+        found = certify_points(reference, X, y, k, bound)
+        table = certified_table(
+            dataset=problem.name,
+            method=problem.metric.method,
+            n_neighbors=k,
+            index=range(rows.start, rows.stop),
+            label=y,
+            prediction=predict_labels(reference, X, k),
+            radius=[certificate.radius for certificate in found],
+            algorithm=bound,
+        )
+        return evidence_table(table, found)
+
+    evidence = in_blocks("certify", problem, compute)
+    stamp = facts(problem, "certify", {"n_neighbors": k, "bound": bound, "limit": limit})
+    if certificates is not None:
+        write_table(certificates, evidence, "evidence", stamp)
+    table = results_of(evidence)
+    if out is not None:
+        write_table(out, table, "results", stamp)
+    written = (("rows", out), ("certificates", certificates))
+    report("certify", table, written, as_json=as_json, units=problem.facts["scaling"])
