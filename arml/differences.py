@@ -110,7 +110,7 @@ def _reason(study: Study, cell: Cell) -> str:
         return f"fitted on {used} of {available} points"
     points = "" if _same_points(study, cell) else _points(study, cell)
     if points and cell.paper is not None and cell.low <= cell.paper <= cell.high:
-        return f"{points}: its value is within the 95 % interval"
+        return f"{points}: the paper's value is within the 95 % interval"
     # where the proofs beside an attack agree with the paper's, the metric is not the reason
     if cell.kind == "attacked" and (points or cell.radius > 0) and _proofs_agree(study, cell):
         return _of_attack(cell, points)

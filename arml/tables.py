@@ -309,7 +309,7 @@ def _overview_lines(study: Study, title: str, curves: Sequence[Curve]) -> list[s
         caption += f"; {_OTHER_SPLIT}: the paper's is another split of the same data"
     if _OTHER_ALGORITHM in found:
         caption += f"; {_OTHER_ALGORITHM}: the paper's is by {_other_algorithms(listed)}"
-    skipped = [(name, ", ".join(map(method_label, _left_out(study, own[name])))) for name in columns]
-    said = "; ".join(f"{methods} on {name}" for name, methods in skipped if methods)
+    without = {m: [name for name in columns if m in _left_out(study, own[name])] for m in study.methods}
+    said = "; ".join(f"{method_label(m)} on {', '.join(names)}" for m, names in without.items() if names)
     below = [f"Left out (skip, in the params): {said}.", ""] if said else []
     return [f"{caption}:", "", *markdown_table(header, body), "", *below]

@@ -54,7 +54,7 @@ def main() -> int:
             where = [name, method, "" if classes is None else " and ".join(map(str, classes))]
             rows.append([*where, str(len(train[0])), str(X.shape[1]), *_row(found, np.array(seconds))])
             rest += [
-                f"- {name}, {method}, point {row}: {one.lower[0]:.6f} to {one.upper[0]:.6f}."
+                f"- {name}, {method}, point {row}: {one.lower[0]:.3g} to {one.upper[0]:.3g}."
                 for row, one in enumerate(found)
                 if one.status[0] not in ("exact", "misclassified")
             ]

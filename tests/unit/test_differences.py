@@ -37,10 +37,10 @@ def test_every_cell_beyond_the_tolerance_is_listed_with_its_reason() -> None:
     (one,) = differences(papers_errors(30, method="nca", fits={"pendigits": {"nca": {"converged": False}}}))[0]
     assert one.reason == f"{UNEXPLAINED}; the fit had not converged here"
     (one,) = differences(papers_errors(20, n=500))[0]
-    assert one.reason == "500 of the paper's 1000 points: its value is within the 95 % interval"
+    assert one.reason == "500 of the paper's 1000 points: the paper's value is within the 95 % interval"
     # a package has its rows in another order, so that the same shuffle takes others
     (one,) = differences(papers_errors(20, n=500, datasets={"pendigits": {"source": "package"}}))[0]
-    assert one.reason == "500 test points, another sample: its value is within the 95 % interval"
+    assert one.reason == "500 test points, another sample: the paper's value is within the 95 % interval"
     (row,) = csv.DictReader(io.StringIO(differences_csv(papers_errors(21))))
     assert (row["radius"], row["difference"], row["reason"]) == ("0.3", "0.021", UNEXPLAINED)
     assert "1 of 6 cells of Tables 1 and 2 differ by more than 0.02, 1 of them unexplained:" in differences_markdown(

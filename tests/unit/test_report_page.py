@@ -141,7 +141,7 @@ def test_page_has_no_column_of_differences_where_nothing_can_be_subtracted(writt
         assert ("<th>diff.</th>" in header) is ('<td class="difference' in table) is not marked
         assert f'colspan="{2 if marked else 3}"' in header
         compared[not marked] += 1
-    assert min(compared.values()) > 3
+    assert min(compared.values()) >= 3
 
 
 def test_page_and_markdown_say_the_same_of_the_verdict(written: Path) -> None:
@@ -277,7 +277,7 @@ def test_the_balls_of_figure_1_touch_the_boundary_and_do_not_cross_it() -> None:
     said = boundary_words(fits)
     assert f"raises the mean of the Euclidean radii ({means['euclidean']:.3f} to {means['arml']:.3f})" in said
     assert f"lowers the least of them ({least['euclidean']:.3f} to {least['arml']:.3f})" in said
-    assert "ARML " not in boundary_words([fit for fit in fits if fit.method != "arml"])
+    assert boundary_words([fit for fit in fits if fit.method != "arml"]).endswith("inside changes the prediction.\n")
     turned = [replace(fit, method={"arml": "euclidean", "euclidean": "arml"}.get(fit.method, "nca")) for fit in fits]
     assert "ARML lowers the mean" in boundary_words(turned) and "raises the least" in boundary_words(turned)
     same = [replace(fits[0], method=method) for method in ("euclidean", "arml")]
