@@ -83,8 +83,8 @@ def _row(found: list[IntervalResult], seconds: NDArray[np.float64]) -> list[str]
 
 
 def _page(rows: list[list[str]], rest: list[str], nodes: int) -> str:
-    header = ["data set", "metric", "classes", "N", "D", "points", "right", "exact", "nodes, median", "most",
-              "CPU s, median", "mean", "most"]  # fmt: skip
+    header = ["data set", "metric", "classes", "N", "D", "points", "right", "exact", "nodes, median",
+              "nodes, most", "CPU s, median", "CPU s, mean", "CPU s, most"]  # fmt: skip
     lines = [
         "# Exact radii of 3-NN",
         "",

@@ -1,6 +1,7 @@
 """What is committed of the default study is whole: every stage of every data set, and reports made from it."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def test_the_papers_study_has_its_data_sets_and_its_euclidean_rows() -> None:
     assert len(fixed) == 2 * 5 * 6
     off = {(row["dataset"], row["kind"], row["radius"]) for row in fixed if abs(float(row["difference"])) > 5.1e-4}
     assert off == set()
+
+
+def test_the_papers_metrics_are_those_of_its_tables() -> None:
+    found = json.loads((ROOT / "reports" / "paper" / "metrics.json").read_text(encoding="utf-8"))
+    names = ("dataset", "method", "kind", "algorithm", "n_neighbors")
+    cells = {
+        (*(row[name] for name in names), float(row["radius"])): row for row in rows("paper", "tables", "errors.csv")
+    }
+    compared = 0
+    for dataset, methods in found.items():
+        for method, numbers in methods.items():
+            if isinstance(numbers, dict) and "clean_11nn" in numbers:
+                for key, kind, algorithm, k in (("1nn", "exact", "qp", "1"), ("11nn", "certified", "theorem1", "11")):
+                    cell = cells[dataset, method, kind, algorithm, k, methods["radius"]]
+                    assert cell["n_points"] == "1000" and numbers[f"clean_{key}"] == float(cell["clean_error"])
+                    assert numbers[f"{kind}_{key}"] == float(cell["error"])
+                    compared += 1
+    assert compared == 2 * 6 * 6
 
 
 @pytest.mark.parametrize("study", ["", "paper"])
