@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test check bench bench-attacks clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test check bench bench-attacks bench-exact clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -20,13 +20,14 @@ help:
 	@echo "make full       MNIST and Fashion-MNIST in full, from the mirror too"
 	@echo "make sensitivity | seeds | options   sweeps of ARML's parameters (flows/sweeps) into reports/"
 	@echo "make runtime    running times of the learners, section 4.4 (40 minutes, idle machine), into reports/"
-	@echo "make networks   1-NN beside neural networks on MNIST and Fashion-MNIST (25 minutes), from the mirror, into reports/"
+	@echo "make networks   1-NN beside neural networks, a part of make paper (25 minutes), into .studies/networks/reports"
 	@echo "make gap        certificates against attacks at K = 11 on 1000 points (45 minutes), from the mirror, into reports/"
 	@echo "make toy        a study of seconds, in a workspace of its own"
 	@echo "make test       all tests"
 	@echo "make check      ruff and mypy"
 	@echo "make bench      time against a straightforward implementation; reports/benchmarks"
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
+	@echo "make bench-exact  exact 3-NN radii of two classes (minutes), from the mirror; reports/benchmarks"
 	@echo "make clean-env  remove $(VENV)"
 
 # a study's reports, out of its workspace into this repository
@@ -71,7 +72,6 @@ gap: $(STAMP)
 
 networks: $(STAMP)
 	@$(BIN)/python -m flows.repro --study networks
-	@$(call keep,networks)
 
 runtime: $(STAMP)
 	@$(BIN)/python -m flows.repro --study runtime runtime_report@usps
@@ -95,6 +95,9 @@ bench: $(STAMP)
 
 bench-attacks: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.attacks
+
+bench-exact: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.exact
 
 clean-env:
 	rm -rf $(VENV)

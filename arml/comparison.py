@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ class Competitor:
     broken: Curve | None
     sure: bool
     facts: Mapping[str, Any]
+
+    @property
+    def noise(self) -> float:
+        """σ of the Gaussian noise that a network was trained with; 0 without."""
+        return float(self.facts.get("fit", {}).get("noise", 0.0))
 
 
 def competitors(study: Study, dataset: str) -> list[Competitor]:
@@ -160,6 +166,21 @@ def _alpha(study: Study) -> float:
     return float(study.params.get("networks", {}).get("certify", {}).get("alpha", float("nan")))
 
 
+def _ceilings(study: Study) -> str:
+    """Where the smoothed curves jump to 1: even n equal votes prove no more than σ Φ⁻¹(α^(1/n))."""
+    settings = study.params.get("networks", {}).get("certify", {})
+    everyone = (one for name in study.dataset_names for one in competitors(study, name))
+    noises = sorted({one.noise for one in everyone if not one.sure and one.noise > 0})
+    if not noises or not {"n", "alpha"} <= set(settings):
+        return ""
+    reach = NormalDist().inv_cdf(float(settings["alpha"]) ** (1.0 / int(settings["n"])))
+    said = ", ".join(f"{noise * reach:.2f} for σ = {noise:g}" for noise in noises)
+    return (
+        f" However sure the network, no radius exceeds σ Φ⁻¹(α^(1/n)), {said} with n = {settings['n']} and "
+        f"α = {settings['alpha']:g}: where a curve jumps to 1 there, that is what n and α allow, not an attack."
+    )
+
+
 def _trained(found: Sequence[Competitor]) -> list[str]:
     said = []
     for one in found:
@@ -184,7 +205,8 @@ def _notes(study: Study) -> list[str]:
         "- **Proof or probability.** The radii of 1-NN are exact, and CROWN's are proved lower bounds: no "
         "perturbation within them changes the prediction. Those of randomized smoothing hold for each point with "
         f"probability {1 - _alpha(study):g} over the noise that was drawn, and not for sure. Where a smoothed "
-        "classifier abstains, that is an error at every radius; its clean error counts wrong answers only.",
+        "classifier abstains, that is an error at every radius; its clean error counts wrong answers only."
+        f"{_ceilings(study)}",
         "- **How loose.** For 1-NN nothing is between proof and attack. A network's true error lies between its "
         "certified and its attacked one; a wide gap says how weak CROWN is on ordinary networks, not how weak these "
         "are.",

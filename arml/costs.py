@@ -16,7 +16,10 @@ __all__ = ["Expected", "Rate", "Task", "expected_cost", "fitted_points"]
 
 @dataclass(frozen=True)
 class Rate:
-    """What a stage cost on a data set, for one method and K: CPU seconds, and over how many test points (0: none)."""
+    """What a stage cost on a data set, for one method and K: CPU seconds, over how many test points (0: none), and MiB.
+
+    The memory is the peak of its process.
+    """
 
     dataset: str
     stage: str
@@ -24,6 +27,7 @@ class Rate:
     n_neighbors: int
     cpu_seconds: float
     n_points: int
+    peak_memory_mib: float
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Expected:
-    """CPU seconds by stage, and the tasks for which nothing was ever measured."""
+    """CPU seconds by stage, the tasks for which nothing was ever measured, and what used the most memory (or None)."""
 
     cpu_seconds: dict[str, float]
     unknown: tuple[Task, ...]
+    largest: Rate | None
 
     @property
     def total(self) -> float:
@@ -69,6 +74,7 @@ def expected_cost(sources: Sequence[Iterable[Rate]], tasks: Iterable[Task]) -> E
             known[-1].setdefault((rate.dataset, rate.stage, rate.method), []).append(rate)
     spent: dict[str, float] = {}
     unknown = []
+    largest: Rate | None = None
     for task in tasks:
         key = task.dataset, task.stage, task.method
         own = next((rates[key] for rates in known if key in rates), [])
@@ -78,8 +84,10 @@ def expected_cost(sources: Sequence[Iterable[Rate]], tasks: Iterable[Task]) -> E
             # a stage with test points is counted for the K that are planned, by their number
             pointwise = task.sizes and rate.n_points
             size = task.sizes.get(rate.n_neighbors, 0) / rate.n_points if pointwise else 1.0
+            if size and (largest is None or rate.peak_memory_mib > largest.peak_memory_mib):
+                largest = rate
             spent[task.stage] = spent.get(task.stage, 0.0) + rate.cpu_seconds * size
-    return Expected(spent, tuple(unknown))
+    return Expected(spent, tuple(unknown), largest)
 
 
 def fitted_points(method: str, params: Mapping[str, Any], class_counts: Sequence[int], n_features: int) -> int:

@@ -21,6 +21,7 @@ from arml.schemas import column
 
 __all__ = [
     "INTERVAL_ATTACK",
+    "TIGHTENED",
     "Claim",
     "Curve",
     "SandwichError",
@@ -36,6 +37,8 @@ __all__ = [
 
 INTERVAL_ATTACK = "geometric"
 """What finds the upper ends of K-NN intervals (kind "exact", K > 1)."""
+TIGHTENED = ("branching", INTERVAL_ATTACK)
+"""The algorithms of the two curves of such intervals."""
 
 
 def error_counts(values: ArrayLike, radii: ArrayLike) -> NDArray[np.int64]:

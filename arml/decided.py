@@ -19,7 +19,8 @@ _COLUMNS = (
 
 def decided_lines(study: Study, dataset: str, n_neighbors: int) -> list[str]:
     """Return a table in Markdown: robust / broken / unknown of each method at each radius; nothing without attacks."""
-    pairs = [(known, theirs) for known, theirs in known_of_methods(study, dataset, n_neighbors) if known.attacks]
+    everyone = known_of_methods(study, dataset, n_neighbors)
+    pairs = [(known, theirs) for known, theirs in everyone if known.attacks]
     if not pairs:
         return []
     first, radii = pairs[0][0], study.radii[dataset]
@@ -43,6 +44,8 @@ def decided_lines(study: Study, dataset: str, n_neighbors: int) -> list[str]:
         "upper/lower: median over the rightly classified points of shortest attack over largest certificate; exact: "
         "the share of them where the two meet."
     )
+    bare = [method_label(known.method) for known, _ in everyone if not known.attacks]
+    note += f" Not attacked here: {', '.join(bare)}." if bare else ""
     return [caption, "", *markdown_table(header, body), "", note]
 
 
@@ -75,17 +78,18 @@ def _decided_rows(study: Study) -> Iterator[tuple[object, ...]]:
 
 def decided_overview(study: Study) -> list[str]:
     """Return the shares at each data set's middle radius as Markdown; nothing where intervals are not tightened."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
+    points: dict[str, list[int]] = {}
     for dataset in study.dataset_names:
         for known, theirs in known_of_methods(study, dataset, study.n_neighbors):
             if theirs is not None:
                 at = [study.middle_radius(dataset)]
                 found[dataset, known.method] = _cell(known.shares(at)[0].tolist(), float(theirs.shares(at)[0, 2]))
+                points.setdefault(dataset, []).append(known.n_points)
     if not found:
         return []
-    columns = [name for name in study.dataset_names if any(dataset == name for dataset, _ in found)]
-    header = ["method", *(f"{name}, r = {study.middle_radius(name):g}" for name in columns)]
-    body = [[method_label(m), *(found.get((name, m), "") for name in columns)] for m in study.methods]
+    header = ["method", *(study.middle_heading(name, counts) for name, counts in points.items())]
+    body = [[method_label(m), *(found.get((name, m), "") for name in points)] for m in study.methods]
     by = algorithms_in_words([ALGORITHMS[kind] for kind in ("certified", "attacked")])
     caption = f"Proved robust / broken / unknown, {study.n_neighbors}-NN, by all means (unknown by {by} alone):"
     return [caption, "", *markdown_table(header, body), ""]

@@ -1,15 +1,13 @@
 """Robust-error curves as figures: SVG, PDF and PNG, the same bytes for the same curves.
 
-One colour, line and marker a method, everywhere: the palette of Okabe and Ito, which colour-blind readers
-tell apart, and markers that remain in grey. matplotlib is imported when a figure is drawn, never before.
+matplotlib is imported when a figure is drawn, never before.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +16,10 @@ import numpy as np
 
 from arml.comparison import Competitor, competitors
 from arml.curves import Curve, robust_error
-from arml.extras import require
 from arml.files import write_bytes
 from arml.known import known_of_methods
 from arml.study import Study, algorithms_in_words, count_range, method_label
+from arml.styles import house_style, network_styles, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,31 +41,6 @@ BOUNDARIES = "boundaries"
 """The name of Figure 1."""
 COMPARISON = "networks"
 """How the names of figures of K-NN beside networks begin."""
-_STYLES = {
-    "euclidean": ("#000000", "o"),
-    "nca": ("#E69F00", "s"),
-    "lmnn": ("#56B4E9", "^"),
-    "itml": ("#009E73", "D"),
-    "lfda": ("#CC79A7", "v"),
-    "arml": ("#D55E00", "*"),
-}
-_SPARE = (("#0072B2", "P"), ("#7F7F7F", "X"), ("#8C6D1F", "<"), ("#5B3E96", ">"))
-_SETTINGS: Any = {
-    "svg.hashsalt": "arml",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 @dataclass(frozen=True)
@@ -78,14 +51,6 @@ class Drawn:
     dataset: str
     alt: str
     files: tuple[Path, ...]
-
-
-def style(method: str, methods: Sequence[str]) -> tuple[str, str]:
-    """Return (colour, marker) of a method; `methods` fixes the choice for those outside the paper."""
-    if method in _STYLES:
-        return _STYLES[method]
-    others = [name for name in methods if name not in _STYLES]
-    return _SPARE[others.index(method) % len(_SPARE)]
 
 
 def draw_figures(study: Study, folder: str | os.PathLike[str]) -> list[Drawn]:
@@ -118,18 +83,6 @@ def draw_figures(study: Study, folder: str | os.PathLike[str]) -> list[Drawn]:
                 name = f"{COMPARISON}-{dataset}"
                 drawn.append(Drawn(name, dataset, alt, save_figure(figure, Path(folder), name)))
     return drawn
-
-
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Draw with these settings whatever the caller's are, and leave the caller's as they were."""
-    require("drawing a figure", "matplotlib")
-    import matplotlib
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        yield
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, ...]:
@@ -180,15 +133,15 @@ def exact_figure(study: Study, curves: Sequence[Curve]) -> tuple[Figure, str]:
     figure.legend(handles=_method_keys(study, curves), loc="outside lower center", ncols=3, frameon=False)
     middle = study.middle_radius(dataset)
     errors = {curve.method: float(curve.errors([middle])[0]) for curve in curves}
-    return figure, f"{dataset}, exact robust error of 1-NN. {_in_words(middle, errors)}"
+    return figure, f"{dataset}, exact robust error of 1-NN. At radius {middle:g}: {_in_words(errors)}."
 
 
 def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, str]:
     """Certified and empirical robust error of K-NN, a panel a method; returns (figure, alt text).
 
     The strongest bounds known of each point make the band, so that the true error lies in it; without an attack the
-    certified curve stands alone. Where not only the paper's algorithms were used, the band that those leave over the
-    same points is shaded behind.
+    certified curve stands alone, and its panel says so. Where not only the paper's algorithms were used, the band
+    that those leave over the same points is shaded behind.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -218,6 +171,8 @@ def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, s
             axes.plot(grid, broken, color=colour, lw=1.4, ls=_DASHES)
             axes.fill_between(grid, broken, certified, color=colour, alpha=_BAND, lw=0)
         axes.set_title(method_label(known.method), loc="left", fontweight="bold")
+        alone = "" if known.attacks else "certified only, "
+        axes.set_title(f"{alone}{known.n_points} points", loc="right", fontsize=7)
         _finish(axes, radii)
     for place, axes in enumerate(panels):
         axes.set_visible(place < len(pairs))
@@ -226,7 +181,7 @@ def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, s
         if place + columns >= len(pairs):
             axes.set_xlabel("perturbation radius (ℓ₂)")
             axes.tick_params(labelbottom=True)
-    first = pairs[0][0]
+    first = next((known for known, _ in pairs if known.attacks), pairs[0][0])
     certificates, attacks = algorithms_in_words(first.certificates), algorithms_in_words(first.attacks)
     keys: list[Any] = [Line2D([], [], color=_DARK, lw=1.4, label=f"certified ({certificates})")]
     if first.attacks:
@@ -238,14 +193,24 @@ def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, s
         keys.append(Patch(label=f"as {names} leave it", **_LOOSE))
     if plain and len(pairs) > 1:
         keys.append(Line2D([], [], color=_GREY, lw=0.8, label="Euclidean"))
-    points = count_range(known.n_points for known, _ in pairs)
-    figure.suptitle(f"{dataset}: {n_neighbors}-NN, {points} test points", fontsize=8, x=0.01, ha="left")
+    figure.suptitle(f"{dataset}: {n_neighbors}-NN", fontsize=8, x=0.01, ha="left")
     figure.legend(handles=keys, loc="outside lower left", ncols=2 if wide else 1, frameon=False)
-    kind = "band between attack and certificate" if first.attacks else "certified robust error"
-    middle = study.middle_radius(dataset)
-    errors = {known.method: float(robust_error(known.lower, [middle])[0]) for known, _ in pairs}
-    words = f"{dataset}, {n_neighbors}-NN, {kind}, a panel a method. Certified: {_in_words(middle, errors)}"
-    return figure, words
+    return figure, band_words(study, dataset, n_neighbors)
+
+
+def band_words(study: Study, dataset: str, n_neighbors: int) -> str:
+    """What the band figure shows, in words: both of its ends at the middle radius, and the points they are over."""
+    known_ones = [known for known, _ in known_of_methods(study, dataset, n_neighbors)]
+    attacked, middle = [known for known in known_ones if known.attacks], study.middle_radius(dataset)
+    kind = "band between attack and certificate" if attacked else "certified robust error"
+    text = f"{dataset}, {n_neighbors}-NN, {kind}, a panel a method."
+    for name, group in (("Certified", known_ones), ("Attacked", attacked)):
+        if group:
+            values = {one.method: one.lower if name == "Certified" else one.upper for one in group}
+            errors = {method: float(robust_error(ends, [middle])[0]) for method, ends in values.items()}
+            points = count_range(one.n_points for one in group)
+            text += f" {name} at radius {middle:g}, {points} test points: {_in_words(errors)}."
+    return text
 
 
 def comparison_figure(study: Study, dataset: str, found: Sequence[Competitor]) -> tuple[Figure, str]:
@@ -255,11 +220,11 @@ def comparison_figure(study: Study, dataset: str, found: Sequence[Competitor]) -
 
     figure = Figure(figsize=(PAGE_WIDTH * 0.8, 3.0), layout="constrained")
     axes = figure.add_subplot()
-    radii, names = study.radii[dataset], [one.name for one in found]
+    radii, styles = study.radii[dataset], network_styles(found)
     grid = np.linspace(0.0, max(radii), _GRID)
     keys = []
     for one in found:
-        colour, marker = style(one.name, names)
+        colour, marker = styles[one.name]
         line: Any = "-" if one.sure else _CHANCES
         emphasis = one.name == "arml"
         axes.plot(
@@ -269,21 +234,30 @@ def comparison_figure(study: Study, dataset: str, found: Sequence[Competitor]) -
         axes.plot(radii, one.proved.errors(radii), ls="none", color=colour, clip_on=False, zorder=5 + emphasis, **dots)
         if one.broken is not None:
             axes.plot(grid, one.broken.errors(grid), color=colour, lw=0.6)
+            axes.plot(radii, one.broken.errors(radii), ls="none", clip_on=False, zorder=4, **_hollow(colour, marker))
         kind = ", exact" if one.proved.kind == "exact" else ""
         keys.append(Line2D([], [], color=colour, ls=line, lw=1.3, label=f"{one.label}{kind}", **dots))
     if any(one.broken is not None for one in found):
-        keys.append(Line2D([], [], color=_DARK, lw=0.6, label="the same network, attacked"))
+        thin = _hollow(_DARK, "o")
+        keys.append(Line2D([], [], color=_DARK, lw=0.6, label="thin, hollow: the same network, attacked", **thin))
     if not all(one.sure for one in found):
         keys.append(Line2D([], [], color=_DARK, ls=_CHANCES, lw=1.3, label="dashed: holds with a probability"))
     _finish(axes, radii)
     axes.set_xlabel("perturbation radius (ℓ₂)")
     axes.set_ylabel("certified robust error")
-    axes.set_title(f"{dataset}: {found[0].proved.n_points} test points", loc="left")
+    attacked = [one.broken.n_points for one in found if one.broken is not None]
+    title = f"{dataset}: {found[0].proved.n_points} test points"
+    axes.set_title(f"{title}, {count_range(attacked)} of them attacked" if attacked else title, loc="left")
     figure.legend(handles=keys, loc="outside right upper", frameon=False)
     middle = study.middle_radius(dataset)
     at = sorted((float(one.proved.errors([middle])[0]), one.label) for one in found)
     words = ", ".join(f"{label} {error:.3f}" for error, label in at)
     return figure, f"{dataset}, certified robust error of 1-NN and of networks. At radius {middle:g}: {words}."
+
+
+def _hollow(colour: str, marker: str) -> dict[str, Any]:
+    """How a point of an attack is marked: its method's marker, small and open."""
+    return {"marker": marker, "ms": 4.5 if marker == "*" else 3.0, "mfc": "white", "mec": colour, "mew": 0.6}
 
 
 def _finish(axes: Axes, radii: Sequence[float]) -> None:
@@ -306,7 +280,7 @@ def _method_keys(study: Study, curves: Sequence[Curve]) -> list[Any]:
     return keys
 
 
-def _in_words(radius: float, errors: Mapping[str, float]) -> str:
+def _in_words(errors: Mapping[str, float]) -> str:
     """Errors by method, best first: what a reader who cannot see the figure needs most."""
     at = sorted((error, method_label(method)) for method, error in errors.items())
-    return f"At radius {radius:g}: " + ", ".join(f"{name} {error:.3f}" for error, name in at) + "."
+    return ", ".join(f"{name} {error:.3f}" for error, name in at)

@@ -36,7 +36,7 @@ def _table(study: Study, block: Sequence[Curve]) -> list[str]:
     first, radii = block[0], study.radii[block[0].dataset]
     listed = cells(study, block)
     points = count_range(curve.n_points for curve in block)
-    unsolved = sum(curve.n_unsolved for curve in block)
+    unsolved = count_range(curve.n_unsolved for curve in block)
     compared = any(cell.difference is not None for cell in listed)
     caption = (
         f"{KIND_TITLES[first.kind]} of {first.n_neighbors}-NN on {first.dataset} "

@@ -10,14 +10,18 @@ from typing import Any
 __all__ = ["csv_text", "markdown_table"]
 
 
-def markdown_table(header: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table: first column left, the others right, columns padded."""
+def markdown_table(header: Sequence[str], body: Iterable[Sequence[str]], prose: int = 0) -> list[str]:
+    """Return the lines of a Markdown table: first column left, the others right, columns padded.
+
+    The last `prose` columns hold words and stand left too.
+    """
     rows = [list(header), *map(list, body)]
+    left = {0, *range(len(header) - prose, len(header))}
     widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(header))]
     text = [
-        [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))] for row in rows
+        [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))] for row in rows
     ]
-    rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
+    rule = ["-" * w if i in left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return ["| " + " | ".join(row) + " |" for row in [text[0], rule, *text[1:]]]
 
 

@@ -16,7 +16,7 @@ from arml.figures import Drawn
 from arml.sections import Section
 from arml.study import Study, algorithm_label, count_range, method_label
 from arml.tables import KIND_TITLES, blocks, cells, marks, remarks
-from arml.verdict import CELLS, observations
+from arml.verdict import caveats, observations
 
 __all__ = ["inline_svg", "page_html"]
 
@@ -57,7 +57,7 @@ def page_html(study: Study, claim: str, facts: Sequence[str], sections: Sequence
         claim=claim,
         facts=facts,
         observations=observations(study),
-        cells=CELLS,
+        caveats=caveats(study),
         tolerance=TOLERANCE,
         datasets=study.dataset_names,
         sections=[_Shown(study, section) for section in sections],
@@ -94,8 +94,9 @@ def _table(study: Study, block: Sequence[Curve]) -> dict[str, Any]:
         "points": count_range(curve.n_points for curve in block),
         "radii": [f"{radius:g}" for radius in study.radii[first.dataset]],
         "compared": bool(published),
+        "subtracted": any(cell.difference is not None for cell in listed),
         "clean": clean,
-        "remarks": remarks(block, listed, clean),
+        "remarks": remarks(study, block, listed, clean),
         "rows": [
             {
                 "method": method_label(curve.method),

@@ -1,4 +1,7 @@
-"""What a study cost, as Markdown and CSV: seconds, CPU seconds, rate and memory of every stage and method."""
+"""What a study cost, as Markdown and CSV: seconds, CPU seconds, rate and memory of every stage and method.
+
+Rates are of CPU seconds, which are a task's own: its wall-clock seconds grow with what runs beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from arml.schemas import method_rank
 from arml.study import Study, method_label, stage_rank
 
 _RUNTIME_COLUMNS = (
-    "dataset", "stage", "method", "n_neighbors", "seconds", "cpu_seconds", "n_points", "points_per_second",
+    "dataset", "stage", "method", "n_neighbors", "seconds", "cpu_seconds", "n_points", "points_per_cpu_second",
     "peak_memory_mib",
 )  # fmt: skip
 
 
+_MEMORY = "Peak memory is the whole process's, other tasks beside it included."
+
+
 def runtime_rows(study: Study) -> list[tuple[Any, ...]]:
-    """Return runtimes summed over the parts of a stage's work; memory is the largest part's."""
+    """Return runtimes summed over the parts of a stage's work; memory is that of the largest part's process."""
     sums: dict[tuple[str, str, str, int], list[float]] = {}
     for row in study.timings.to_pylist() if study.timings is not None else []:
         key = (row["dataset"], row["stage"], row["method"], row["n_neighbors"])
@@ -34,7 +40,7 @@ def runtime_rows(study: Study) -> list[tuple[Any, ...]]:
         ),
     )
     return [
-        (*key, seconds, cpu, int(n), n / seconds if n and seconds > 0 else None, memory)
+        (*key, seconds, cpu, int(n), n / cpu if n and cpu > 0 else None, memory)
         for key, (seconds, cpu, n, memory) in ordered
     ]
 
@@ -49,13 +55,13 @@ def runtime_markdown(study: Study) -> str:
     lines = [
         "# Runtimes",
         "",
-        "Seconds are those of the tasks themselves, summed over their parts, also where parts ran side "
-        "by side; memory is the largest part's peak.",
+        "Seconds are those of the tasks themselves, summed over their parts, also where parts ran side by side, and "
+        "then longer than alone; CPU seconds are a task's own, and points/CPU s rests on them.",
     ]
     rows = runtime_rows(study)
     for dataset in dict.fromkeys(row[0] for row in rows):
         own = [row for row in rows if row[0] == dataset]
-        header = ["stage", "method", "K", "seconds", "CPU seconds", "points", "points/s", "peak MiB"]
+        header = ["stage", "method", "K", "seconds", "CPU seconds", "points", "points/CPU s", "peak MiB"]
         body = [
             [
                 stage,
@@ -70,5 +76,5 @@ def runtime_markdown(study: Study) -> str:
             for _, stage, method, k, seconds, cpu, n, rate, memory in own
         ]
         total = f"Together {sum(row[4] for row in own):.1f} s, {sum(row[5] for row in own):.1f} CPU seconds."
-        lines += ["", f"## {dataset}", "", *markdown_table(header, body), "", total]
+        lines += ["", f"## {dataset}", "", *markdown_table(header, body), "", f"{total} {_MEMORY}"]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arml import paper
+from arml.boundaries import ToyFit, boundary_words
 from arml.comparison import comparison_markdown
 from arml.curves import Curve
 from arml.differences import differences_markdown
@@ -106,9 +107,12 @@ def keep_figures(appendix: Appendix, folder: Path) -> list[Drawn]:
 
 
 def report_sections(
-    study: Study, figures: Sequence[Drawn], appendices: Sequence[tuple[Appendix, Sequence[Drawn]]] = ()
+    study: Study,
+    figures: Sequence[Drawn],
+    appendices: Sequence[tuple[Appendix, Sequence[Drawn]]] = (),
+    toy: Sequence[ToyFit] = (),
 ) -> list[Section]:
-    """Return the parts of the study's report that have something to show, in reading order."""
+    """Return the parts of the study's report that have something to show, in reading order; `toy`: Figure 1's fits."""
     boundaries = [figure for figure in figures if figure.name == BOUNDARIES]
     compared = [figure for figure in figures if figure.name.startswith(COMPARISON)]
     exact = [figure for figure in figures if figure.name.startswith("exact-")]
@@ -116,7 +120,8 @@ def report_sections(
     first, second, k = table1_curves(study), table2_curves(study), study.n_neighbors
     found = [Section("middle", "At the middle radius", overview_markdown(study))]
     if boundaries:
-        found.append(Section("figure-1", "Figure 1: decision boundaries of 1-NN", _BOUNDARIES, figures=boundaries))
+        title = "Figure 1: decision boundaries of 1-NN"
+        found.append(Section("figure-1", title, boundary_words(toy), figures=boundaries))
     if first:
         below = {name: _text(below_lines(study, name)) for name in study.dataset_names}
         found.append(Section("table-1", TABLE1_TITLE, legend(study, first), first, below, exact))
@@ -136,14 +141,6 @@ def report_sections(
         found.append(Section("runtimes", title, "", tail=tail))
     found.append(Section("provenance", "Provenance", "\n".join(_provenance_lines(study)) + "\n"))
     return found
-
-
-_BOUNDARIES = (
-    "Seven points of two classes in the plane (of some hundred random sets the one where ARML gains most: an example, "
-    "not evidence), each metric fitted to them, and the plane as its 1-NN classifier divides it. Around each point its "
-    "largest safe ball, by exact verification: no ℓ2 perturbation inside changes the prediction. ARML raises the mean "
-    "of the radii, not the least of them.\n"
-)
 
 
 def section_markdown(study: Study, section: Section, folder: str) -> str:

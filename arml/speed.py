@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from arml.figures import COLUMN_WIDTH, PAGE_WIDTH, house_style, save_figure, style
+from arml.figures import COLUMN_WIDTH, PAGE_WIDTH, save_figure
 from arml.files import write_text
 from arml.markup import csv_text, markdown_table
 from arml.paper import RUNTIMES, RUNTIMES_GPU
 from arml.results import table_provenance
 from arml.study import method_label
+from arml.styles import house_style, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

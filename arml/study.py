@@ -128,6 +128,10 @@ class Study:
         """Return the middle one of the data set's positive radii (the upper of two)."""
         return middle_radius(self.radii[dataset])
 
+    def middle_heading(self, dataset: str, counts: Iterable[int]) -> str:
+        """Return what stands over a column of errors at the middle radius: its data set, radius and points."""
+        return f"{dataset}, r = {self.middle_radius(dataset):g} ({count_range(counts)} points)"
+
     def fit_notes(self, dataset: str) -> list[str]:
         """Return a sentence for every fit of the data set that was not plain: subset, no convergence, …"""
         fits = self.fits.get(dataset, {})
@@ -145,6 +149,13 @@ class Study:
             for method in self.methods
             if any(_is_subset(fits[method]) for fits in self.fits.values() if method in fits)
         ]
+
+    def skipped(self, stage: str, dataset: str) -> list[str]:
+        """Return the methods that the params leave out of a stage (attack, tighten) on a data set."""
+        section = self.params.get(stage)
+        skip = section.get("skip") if isinstance(section, Mapping) else None
+        left = skip.get(dataset, ()) if isinstance(skip, Mapping) else ()
+        return [method for method in self.methods if method in left]
 
     def attack_note(self, curves: Sequence[Curve]) -> str:
         """Return what the attack behind these curves did: its steps, and how many points it was given."""

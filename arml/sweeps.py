@@ -14,11 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from arml.curves import robust_curves
-from arml.figures import PAGE_WIDTH, house_style, save_figure, style
+from arml.figures import PAGE_WIDTH, save_figure
 from arml.files import write_text
 from arml.markup import csv_text, markdown_table
 from arml.paper import dataset_rank, paper_value
 from arml.study import method_label, middle_radius
+from arml.styles import house_style, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

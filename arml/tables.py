@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from arml import paper
-from arml.curves import Curve, wilson_interval
+from arml.curves import TIGHTENED, Curve, wilson_interval
 from arml.decided import decided_lines, decided_overview
 from arml.markup import csv_text, markdown_table
 from arml.paper import paper_value
@@ -196,11 +196,11 @@ def _block_lines(study: Study, block: Sequence[Curve]) -> list[str]:
         own = [cell for cell in listed if cell.method == curve.method]
         start = [method_label(curve.method), *([f"{curve.clean_error:.3f}"] if clean else [])]
         body.append([*start, *map(_cell_text, own), str(curve.n_points), str(curve.n_unsolved)])
-    return [caption, "", *markdown_table(header, body), "", *remarks(block, listed, clean)]
+    return [caption, "", *markdown_table(header, body), "", *remarks(study, block, listed, clean)]
 
 
-def remarks(block: Sequence[Curve], listed: Sequence[Cell], clean: bool) -> list[str]:
-    """What is said under a table: widths of intervals, the farthest from the paper, intervals left open."""
+def remarks(study: Study, block: Sequence[Curve], listed: Sequence[Cell], clean: bool) -> list[str]:
+    """What is said under a table: widths of intervals, the farthest from the paper, what is open or left out."""
     half = max((cell.high - cell.low) / 2 for cell in listed)
     said = [f"95 % intervals (Wilson): at most ±{half:.3f}."]
     if not clean:
@@ -212,6 +212,8 @@ def remarks(block: Sequence[Curve], listed: Sequence[Cell], clean: bool) -> list
         said.append(f"Largest difference from the paper: {far.difference:+.3f} ({where}).")
     if any(cell.paper is not None and cell.n_points != paper.N_POINTS for cell in listed):
         said.append(f"The paper's values are for a sample of {paper.N_POINTS} test points.")
+    skipped = ", ".join(map(method_label, _left_out(study, block)))
+    said += [f"Left out here (skip, in the params): {skipped}."] if skipped else []
     gaps = [(method_label(c.method), int((c.gaps > 0).sum()), float(c.gaps.max())) for c in block]
     said += [
         f"{name}: {n} of the intervals left open (gap ≤ {gap:.2g}), counted at the lower end."
@@ -219,6 +221,13 @@ def remarks(block: Sequence[Curve], listed: Sequence[Cell], clean: bool) -> list
         if n
     ]
     return [" ".join(said)]
+
+
+def _left_out(study: Study, block: Sequence[Curve]) -> list[str]:
+    """The methods that a table lacks because the params leave them out of its stage."""
+    first, there = block[0], {curve.method for curve in block}
+    stage = "tighten" if first.algorithm in TIGHTENED else {"attacked": "attack"}.get(first.kind, "")
+    return [method for method in study.skipped(stage, first.dataset) if method not in there]
 
 
 def _cell_text(cell: Cell) -> str:
@@ -280,13 +289,14 @@ def overview_markdown(study: Study) -> str:
 
 def _overview_lines(study: Study, title: str, curves: Sequence[Curve]) -> list[str]:
     """One table of the overview: curves of one kind, algorithm and K."""
-    columns = [name for name in study.dataset_names if any(curve.dataset == name for curve in curves)]
+    own = {name: [curve for curve in curves if curve.dataset == name] for name in study.dataset_names}
+    columns = [name for name in study.dataset_names if own[name]]
     at_middle = {
         (cell.dataset, cell.method): cell
         for cell in cells(study, curves)
         if cell.radius == study.middle_radius(cell.dataset)
     }
-    header = ["method", *(f"{name}, r = {study.middle_radius(name):g}" for name in columns)]
+    header = ["method", *(study.middle_heading(name, (curve.n_points for curve in own[name])) for name in columns)]
     body = [
         [method_label(m), *(_cell_text(at_middle[d, m]) if (d, m) in at_middle else "" for d in columns)]
         for m in study.methods
@@ -299,4 +309,7 @@ def _overview_lines(study: Study, title: str, curves: Sequence[Curve]) -> list[s
         caption += f"; {_OTHER_SPLIT}: the paper's is another split of the same data"
     if _OTHER_ALGORITHM in found:
         caption += f"; {_OTHER_ALGORITHM}: the paper's is by {_other_algorithms(listed)}"
-    return [f"{caption}:", "", *markdown_table(header, body), ""]
+    without = {m: [name for name in columns if m in _left_out(study, own[name])] for m in study.methods}
+    said = "; ".join(f"{method_label(m)} on {', '.join(names)}" for m, names in without.items() if names)
+    below = [f"Left out (skip, in the params): {said}.", ""] if said else []
+    return [f"{caption}:", "", *markdown_table(header, body), "", *below]

@@ -17,7 +17,7 @@ _OURS, _PLAIN, _CLASSIC = "arml", "euclidean", ("nca", "lmnn")
 _SETS = "data sets"
 COMPETITIVE = 0.01
 """How far above the lowest clean error a method may be and still compete."""
-CELLS = "A cell is one data set at one positive radius; intervals are in the tables."
+_CELLS = "A cell is one data set at one positive radius; intervals are in the tables."
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def less_robust_than_euclidean(study: Study) -> tuple[list[Tally], list[Tally]]:
     """Count for NCA and LMNN: (data sets with a clean error below Euclidean's, cells with a higher robust error)."""
     cleaner, weaker = [], []
     for method in _CLASSIC:
-        for kind, n_neighbors, words in _evidence(study)[:2]:
+        for kind, k, words in _evidence(study)[:2]:
             better, not_better, worse, not_worse = 0, [], 0, []
-            for dataset, curves in _blocks(study, kind, n_neighbors):
+            for dataset, curves in _blocks(study, kind, k):
                 if method not in curves or _PLAIN not in curves:
                     continue
                 own, plain = curves[method], curves[_PLAIN]
@@ -99,9 +99,9 @@ def less_robust_than_euclidean(study: Study) -> tuple[list[Tally], list[Tally]]:
                 radii = _radii(study, dataset)
                 not_worse += [f"{dataset} at {radius:g}" for radius, is_worse in zip(radii, above) if not is_worse]
             if better + len(not_better):
-                name = f"{method_label(method)}, {words}"
-                cleaner.append(Tally(name, int(better), int(better) + len(not_better), tuple(not_better), unit=_SETS))
-                weaker.append(Tally(name, worse, worse + len(not_worse), tuple(not_worse)))
+                name, sets = method_label(method), int(better) + len(not_better)
+                cleaner.append(Tally(f"{name}, {k}-NN", int(better), sets, tuple(not_better), unit=_SETS))
+                weaker.append(Tally(f"{name}, {words}", worse, worse + len(not_worse), tuple(not_worse)))
     return cleaner, weaker
 
 
@@ -158,13 +158,16 @@ def verdict_lines(study: Study) -> list[str]:
         if one.aside_tallies:
             text += f" {one.aside} {_counts(one.aside_tallies)}."
         lines.append(text)
-    if lines:
-        lines.append("- " + CELLS)
-    partial = study.on_subset()
+    return [*lines, *(f"- {text}" for text in caveats(study))] if lines else []
+
+
+def caveats(study: Study) -> list[str]:
+    """What has to be known to read the verdict: what a cell is, and which methods were fitted on less than there is."""
+    said, partial = [_CELLS], study.on_subset()
     if partial:
         names = ", ".join(map(method_label, partial))
-        lines.append(f"- {names}: fitted on a subset of some training sets here, as the notes of the tables say.")
-    return lines
+        said.append(f"{names}: fitted on a subset of some training sets here, as the notes of the tables say.")
+    return said
 
 
 def _counts(tallies: Sequence[Tally]) -> str:

@@ -1,4 +1,7 @@
-"""What a run will cost, said before it starts: rates that committed reports have measured, times sizes in params."""
+"""What a run will cost, said before it starts: rates that committed reports have measured, times sizes in params.
+
+And the most memory that one of its processes took there.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,12 @@ def lines(params: Mapping[str, Any], changed: Mapping[str, Any], study: str | No
         yield (
             f"expected: {_time(expected.total)} of CPU time, at best {_time(expected.total / workers)} with {workers} "
             f"workers, as reports measured it on their machines ({', '.join(told)})"
+        )
+    if expected.largest:
+        one = expected.largest
+        yield (
+            f"expected: {one.peak_memory_mib / 1024:.1f} GiB of memory in the largest process ({one.stage} on "
+            f"{one.dataset}, {one.method or 'all'}; what ran beside it there included)"
         )
     unknown: dict[str, int] = {}
     for task in expected.unknown:
@@ -127,6 +136,7 @@ def _rates(path: Path) -> Iterator[Any]:
                 int(row["n_neighbors"]),
                 float(row["cpu_seconds"]),
                 int(row["n_points"]),
+                float(row["peak_memory_mib"]),
             )
 
 

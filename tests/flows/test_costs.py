@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from arml.costs import Rate, Task, expected_cost, fitted_points
 from arml.learners import make_learner
 from flows import _artifacts, _commit, _costs, _layout, _params, _study
 
-COLUMNS = "dataset,stage,method,n_neighbors,seconds,cpu_seconds,n_points,points_per_second,peak_memory_mib\n"
+COLUMNS = "dataset,stage,method,n_neighbors,seconds,cpu_seconds,n_points,points_per_cpu_second,peak_memory_mib\n"
 
 
 def test_cost_is_rate_times_size_from_the_best_source() -> None:
-    first = [Rate("a", "verify", "arml", 1, 10.0, 100), Rate("a", "train", "arml", 0, 7.0, 0)]
-    second = [Rate("a", "verify", "arml", 1, 99.0, 100), Rate("b", "verify", "arml", 1, 5.0, 50)]
+    first = [Rate("a", "verify", "arml", 1, 10.0, 100, 300.0), Rate("a", "train", "arml", 0, 7.0, 0, 500.0)]
+    second = [Rate("a", "verify", "arml", 1, 99.0, 100, 900.0), Rate("b", "verify", "arml", 1, 5.0, 50, 400.0)]
     tasks = [
         Task("a", "verify", "arml", {1: 1000}), Task("b", "verify", "arml", {1: 10}), Task("a", "train", "arml", {}),
         Task("a", "verify", "itml", {1: 1000}), Task("b", "attack", "arml", {11: 5}),
@@ -26,14 +27,17 @@ def test_cost_is_rate_times_size_from_the_best_source() -> None:
     expected = expected_cost([first, second], tasks)
     assert expected.cpu_seconds == {"verify": pytest.approx(101.0), "train": 7.0}
     assert expected.total == pytest.approx(108.0)
+    assert expected.largest == first[1]  # the 900 MiB are of a source that was not asked
+    assert expected_cost([], tasks).largest is None
     assert [(task.dataset, task.stage, task.method) for task in expected.unknown] == [
         ("a", "verify", "itml"), ("b", "attack", "arml"),
     ]  # fmt: skip
 
 
 def test_only_the_planned_k_are_counted() -> None:
-    rates = [Rate("a", "certify", "arml", k, 10.0, 100) for k in (1, 11)]
-    assert expected_cost([rates], [Task("a", "certify", "arml", {11: 50})]).total == pytest.approx(5.0)
+    rates = [Rate("a", "certify", "arml", k, 10.0, 100, 900.0 / k) for k in (1, 11)]
+    expected = expected_cost([rates], [Task("a", "certify", "arml", {11: 50})])
+    assert expected.total == pytest.approx(5.0) and expected.largest == rates[1]
 
 
 def test_fitted_points_are_those_the_fit_takes() -> None:
@@ -55,7 +59,8 @@ def test_a_run_says_what_it_will_cost_and_which_fits_are_of_subsets(
     monkeypatch.setattr(_layout, "REPORTS", tmp_path)
     (tmp_path / "mine" / "tables").mkdir(parents=True)
     rows = [
-        f"pendigits,{stage},{m},1,9,{cpu},100,1,1\n" for stage, m, cpu in (("verify", "arml", 60), ("verify", "nca", 6))
+        f"pendigits,{stage},{m},1,9,{cpu},100,1,{cpu * 128}\n"
+        for stage, m, cpu in (("verify", "arml", 60), ("verify", "nca", 6))
     ]
     (tmp_path / "mine" / "tables" / "runtime.csv").write_text(COLUMNS + "".join(rows))
     params = _params.load()
@@ -64,8 +69,9 @@ def test_a_run_says_what_it_will_cost_and_which_fits_are_of_subsets(
     params["run"] = {**params["run"], "workers": 2}
     said = list(_costs.lines(params, {"verify@pendigits": []}, "mine"))
     assert said[0].startswith("expected: 2 min of CPU time, at best 1 min with 2 workers") and "verify 2 min" in said[0]
-    assert said[1].startswith("not counted, since never measured: ") and "certify 2" in said[1]
-    assert len(said) == 2  # nothing is fitted again
+    assert said[1].startswith("expected: 7.5 GiB of memory in the largest process (verify on pendigits, arml;")
+    assert said[2].startswith("not counted, since never measured: ") and "certify 2" in said[2]
+    assert len(said) == 3  # nothing is fitted again
     said = list(_costs.lines(params, {"train@pendigits": []}, "mine"))
     assert said[-1] == "fitted on subsets: nca on pendigits 1500 of 7494"
     assert list(_costs.lines(params, {"report": []}, "mine")) == []
@@ -75,6 +81,7 @@ def test_the_paper_study_can_be_estimated_without_its_data() -> None:
     params = _study.merge(_params.load(), _study.overlay("paper"))
     said = list(_costs.lines(params, {f"download@{name}": [] for name in params["datasets"]}, "paper"))
     assert "mnist 2500 of 60000" in said[-1] and said[0].startswith("expected: ")
+    assert re.match(r"expected: [\d.]+ GiB of memory in the largest process \(\w+ on \S+, \w+;", said[1])
 
 
 def test_skipped_methods_are_left_out_where_said() -> None:

@@ -159,4 +159,4 @@ def test_the_library_does_not_know_its_command_line(path: Path) -> None:
                          ids=lambda p: p.relative_to(ROOT).as_posix())  # fmt: skip
 def test_tests_of_the_library_need_the_library_alone(path: Path) -> None:
     """They run against an installed wheel (.ci/wheel), where there is no pipeline."""
-    assert not imported(path) & {"prefect", "dvc", "yaml", "flows", "pandas"}
+    assert not imported(path) & {"prefect", "dvc", "yaml", "flows"}

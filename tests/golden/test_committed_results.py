@@ -1,11 +1,14 @@
 """What is committed of the default study is whole: every stage of every data set, and reports made from it."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.unit.browser import check_page, needs_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +69,24 @@ def test_the_papers_study_has_its_data_sets_and_its_euclidean_rows() -> None:
     assert off == set()
 
 
+def test_the_papers_metrics_are_those_of_its_tables() -> None:
+    found = json.loads((ROOT / "reports" / "paper" / "metrics.json").read_text(encoding="utf-8"))
+    names = ("dataset", "method", "kind", "algorithm", "n_neighbors")
+    cells = {
+        (*(row[name] for name in names), float(row["radius"])): row for row in rows("paper", "tables", "errors.csv")
+    }
+    compared = 0
+    for dataset, methods in found.items():
+        for method, numbers in methods.items():
+            if isinstance(numbers, dict) and "clean_11nn" in numbers:
+                for key, kind, algorithm, k in (("1nn", "exact", "qp", "1"), ("11nn", "certified", "theorem1", "11")):
+                    cell = cells[dataset, method, kind, algorithm, k, methods["radius"]]
+                    assert cell["n_points"] == "1000" and numbers[f"clean_{key}"] == float(cell["clean_error"])
+                    assert numbers[f"{kind}_{key}"] == float(cell["error"])
+                    compared += 1
+    assert compared == 2 * 6 * 6
+
+
 @pytest.mark.parametrize("study", ["", "paper"])
 def test_the_page_is_that_of_the_markdown(study: str) -> None:
     folder = ROOT / "reports" / study
@@ -73,3 +94,9 @@ def test_the_page_is_that_of_the_markdown(study: str) -> None:
     for number in re.findall(r"(\d+) of \d+ (?:cells|data sets) \(", text):
         assert f"<dt>{number} of " in page
     assert "<script" not in page and page.count("<figure>") == len(re.findall(r"^!\[", text, flags=re.MULTILINE))
+
+
+@needs_chromium
+@pytest.mark.parametrize("page", ["reports/index.html", "reports/paper/index.html"])
+def test_chromium_shows_the_committed_pages(page: str, tmp_path: Path) -> None:
+    check_page(ROOT / page, tmp_path)

@@ -1,13 +1,47 @@
-"""The README keeps its word: its table is the report's, its example runs."""
+"""The README keeps its word: its tables and numbers are those of committed reports, its example runs."""
 
 import csv
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from arml.paper import paper_value
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PLAIN = " ".join(README.split())
+
+
+def rows(path: str) -> list[dict[str, str]]:
+    with (ROOT / "reports" / path).open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def cpu_seconds(stage: str, datasets: tuple[str, ...], k: int = 0, methods: tuple[str, ...] = ("arml",)) -> list[dict]:
+    """Rows of the paper's study's runtimes."""
+    wanted = {(name, stage, method, str(k)) for name in datasets for method in methods}
+    found = [
+        row
+        for row in rows("paper/tables/runtime.csv")
+        if (row["dataset"], row["stage"], row["method"], row["n_neighbors"]) in wanted
+    ]
+    assert len(found) == len(wanted)
+    return found
+
+
+def span(table: list[dict]) -> str:
+    seconds = sorted(round(float(row["cpu_seconds"])) for row in table)
+    return str(seconds[0]) if seconds[0] == seconds[-1] else f"{seconds[0]} to {seconds[-1]}"
+
+
+def gib(table: list[dict]) -> str:
+    return f"{max(float(row['peak_memory_mib']) for row in table) / 1024:.1f} GiB"
+
+
+def short(share: float) -> str:
+    return f"{share:.3f}".removeprefix("0")
 
 
 def test_the_results_table_is_the_reports():
@@ -49,15 +83,86 @@ def test_the_verdict_is_that_of_the_papers_study():
 
 
 def test_the_gap_in_numbers_is_that_of_its_report():
-    with (ROOT / "reports/gap/tables/decided.csv").open(encoding="utf-8") as stream:
-        rows = {(row["dataset"], row["method"], float(row["radius"])): row for row in csv.DictReader(stream)}
+    decided = {(r["dataset"], r["method"], float(r["radius"])): r for r in rows("gap/tables/decided.csv")}
     table = README.split("## The gap, closed")[1].split("**From below**")[0]
     lines = re.findall(r"^\| (\w+), r = ([\d.]+) \| (.*) \|$", table, re.MULTILINE)
     assert len(lines) == 4
     columns = ("unknown_by_the_papers_means", "unknown", "median_upper_to_lower_by_the_papers_means",
                "median_upper_to_lower", "exact")  # fmt: skip
     for dataset, radius, cells in lines:
-        both = [rows[dataset, method, float(radius)] for method in ("euclidean", "arml")]
+        both = [decided[dataset, method, float(radius)] for method in ("euclidean", "arml")]
         for column, cell in zip(columns, cells.split(" | "), strict=True):
             digits = 2 if column.startswith("median") else 3
             assert cell == " / ".join(f"{float(row[column]):.{digits}f}".removeprefix("0") for row in both), column
+
+
+def test_the_gap_before_is_that_of_theorem_1_and_the_boundary_attack() -> None:
+    at = [
+        row
+        for row in rows("gap/tables/table2.csv")
+        if (row["dataset"], row["method"], row["radius"]) == ("pendigits", "euclidean", "0.3")
+    ]
+    (proved,), (broken,) = (
+        [float(row["error"]) for row in at if row["algorithm"] == name] for name in ("theorem1", "boundary")
+    )
+    (unknown,) = [
+        float(row["unknown_by_the_papers_means"])
+        for row in rows("gap/tables/decided.csv")
+        if (row["dataset"], row["method"], row["radius"]) == ("pendigits", "euclidean", "0.3")
+    ]
+    assert unknown == pytest.approx(proved - broken)
+    said = f"r = 0.3, 11-NN on Pendigits is {short(1 - proved)} proved robust and {short(broken)} broken; the other"
+    assert f"{said} {short(unknown)} nobody knew" in PLAIN
+
+
+def table_of(page: str) -> list[dict[str, str]]:
+    """The first table of a Markdown page."""
+    lines = [line for line in (ROOT / "reports" / page).read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    header, _, *body = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(header, cells, strict=True)) for cells in body if len(cells) == len(header)]
+
+
+def test_how_often_the_geometric_attack_ends_no_farther_away() -> None:
+    share = [100 * float(row["no farther"]) for row in table_of("benchmarks/attacks.md") if row["programs"] == "100"]
+    assert len(share) == 6
+    said = "ends no farther away than 25,000 steps of the Boundary Attack on"
+    assert f"{said} {min(share):.0f} to {max(share):.0f} % of the points" in PLAIN
+
+
+def test_exact_radii_of_three_neighbours_are_those_of_their_benchmark() -> None:
+    table = table_of("benchmarks/exact.md")
+    assert len(table) == 8 and {row["points"] for row in table} == {"200"}
+    share, slowest = (pick(float(row[name]) for row in table) for pick, name in ((min, "exact"), (max, "CPU s, most")))
+    assert share >= 0.9 and slowest <= 10  # what had to hold
+    assert f"at least {100 * share:.1f} % of the rightly classified ones have an exact radius, within" in PLAIN
+    assert slowest <= float(re.search(r"exact radius, within ([\d.]+) CPU seconds each", PLAIN)[1]) < slowest + 0.1
+
+
+def test_times_and_memory_are_those_of_the_papers_study() -> None:
+    large, both = ("mnist", "fashion-mnist"), ("euclidean", "arml")
+    radii, proofs = (cpu_seconds(stage, large, k, both) for stage, k in (("verify", 1), ("certify", 11)))
+    assert {row["n_points"] for row in (*radii, *proofs)} == {"1000"}
+    assert f"took {span(radii)} CPU seconds for 1000 exact radii there and {span(proofs)} for 1000 cert" in PLAIN
+    assert f"the latter in processes of at most {gib(proofs)}" in PLAIN
+    small, usps, images = (
+        cpu_seconds("train", names) for names in (("splice", "pendigits", "satimage"), ("usps",), large)
+    )
+    said = f"its thousand steps took {span(small)} CPU seconds on the small sets, {span(usps)} on USPS, and"
+    assert f"{said} {span(images)} on MNIST and on Fashion-MNIST, in {gib(images)}" in PLAIN
+
+
+def test_every_seed_is_as_near_the_papers_arml_as_is_said() -> None:
+    own = [r for r in rows("seeds/points.csv") if (r["method"], r["kind"]) == ("arml", "exact")]
+    assert len(own) == 3 * 36
+    above = []
+    for row in own:
+        found = paper_value(row["dataset"], "arml", "exact", 1, float(row["radius"]))
+        assert found is not None
+        above.append(float(row["error"]) - found.error)
+    assert max(above) <= 0.015 + 1e-9 and "within 0.015 of the paper's ARML or better" in PLAIN
+
+
+def test_every_link_and_figure_leads_to_a_file() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 8
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []

@@ -1,4 +1,4 @@
-"""The tables of a small study, made again from its committed results (tests/golden/small) and compared byte for byte.
+"""Tables and metrics of a small study, made again from its committed results (tests/golden/small), byte for byte.
 
 Where a table is meant to change: ``python -m tests.golden.test_small_study`` writes them anew, to be read in the diff.
 """
@@ -16,6 +16,7 @@ from arml.study import Study, load_study
 
 HERE = Path(__file__).resolve().parent / "small"
 RESULTS = ("exact", "certified", "attacked", "tightened", "networks", "networks_attacked")
+ROOMS = ("tables", "plots")
 METHODS = ("euclidean", "nca", "lmnn", "itml", "lfda", "arml")
 
 
@@ -37,11 +38,8 @@ def small() -> Study:
 
 
 def tables_of(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for room in ("tables", "plots")
-        for path in sorted((folder / room).iterdir())
-    }
+    paths = [folder / "metrics.json", *(path for room in ROOMS for path in sorted((folder / room).iterdir()))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +65,10 @@ def test_page_shows_the_numbers_of_the_tables(made: Path) -> None:
 
 
 if __name__ == "__main__":
-    for room in ("tables", "plots"):
+    for room in ROOMS:
         shutil.rmtree(HERE / room, ignore_errors=True)
     scratch = HERE / "scratch"
     write_report(small(), scratch)
-    for room in ("tables", "plots"):
-        shutil.move(scratch / room, HERE / room)
+    for name in (*ROOMS, "metrics.json"):
+        shutil.move(scratch / name, HERE / name)
     shutil.rmtree(scratch)

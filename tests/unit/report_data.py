@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from arml.paper import paper_value
 from arml.results import METHOD_ORDER, attacked_table, certified_table, exact_table, timings_table
 from arml.study import Study, build_study
 
@@ -145,3 +146,22 @@ def study(
         network_facts=network_facts() if networks else {},
         timings=timings(),
     )
+
+
+def papers_errors(shift: int = 0, n: int = 1000, method: str = "euclidean", **more: object) -> Study:
+    """A study whose exact errors on pendigits are the paper's, of `n` points, `shift` of them more at radius 0.3."""
+    values = np.full(n, 9.0)
+    for r in reversed(RADII["pendigits"]):
+        found = paper_value("pendigits", method, "exact", 1, r)
+        assert found is not None
+        values[: round(found.error * n) + (shift if r == 0.3 else 0)] = r
+    wrong = values == 0
+    table = exact_table(
+        dataset="pendigits", method=method, label=np.zeros(n, dtype=int), prediction=wrong.astype(int), lower=values,
+        upper=values, status=np.where(wrong, "misclassified", "exact"),
+    )  # fmt: skip
+    weak = certified_table(
+        dataset="pendigits", method=method, n_neighbors=1, label=np.zeros(n, dtype=int), prediction=wrong.astype(int),
+        radius=values,
+    )  # fmt: skip
+    return build_study([table, weak], radii=RADII, **more)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from arml import MahalanobisKNN
 from arml.attacks import boundary_attack, geometric_attack
 from arml.certify import certified_radii
 from arml.cli.fit import parsed
@@ -14,7 +15,6 @@ from arml.datasets.arrays import scale
 from arml.evidence import results_of
 from arml.intervals import radius_intervals
 from arml.learners import load_learner, make_learner
-from arml.neighbors import MahalanobisKNN
 from arml.results import column, read_provenance, read_table, table_provenance
 from arml.verify import exact_radii
 from tests.unit.cli_data import COLUMNS, N_TEST, NAMES, answer, arrays, files, run

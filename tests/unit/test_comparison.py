@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scipy.stats import norm
 
 from arml.comparison import check_smoothing, comparison_markdown, competitors
 from arml.curves import SandwichError
+from arml.networks.smoothing import lower_confidence_bound
 from arml.report import headline_metrics, write_report
 from arml.study import build_study
 from tests.unit.report_data import RADII, network_tables, study, tables
@@ -73,6 +76,16 @@ def test_the_table_says_what_the_curves_say() -> None:
     assert abstained > 20 and f"| {abstained:>8} |" in smoothed
     proved = competitors(made, "pendigits")[3].proved  # abstentions are errors
     assert proved.errors([0.0])[0] == pytest.approx(proved.clean_error + abstained / proved.n_points)
+
+
+def test_the_text_says_how_far_smoothing_can_reach() -> None:
+    made = study(("pendigits",), networks=True)
+    assert "However sure" not in comparison_markdown(made)  # these params do not say n
+    certify = {"alpha": 0.001, "n": 10_000}
+    told = comparison_markdown(replace(made, params={"networks": {"certify": certify}}))
+    reach = 0.2 * norm.ppf(lower_confidence_bound(10_000, 10_000, 0.001))
+    assert reach == pytest.approx(0.64, abs=0.005)
+    assert f"no radius exceeds σ Φ⁻¹(α^(1/n)), {reach:.2f} for σ = 0.2 with n = 10000 and α = 0.001" in told
 
 
 def test_the_report_shows_the_comparison(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 
 from arml.certificate import Verdict
+from arml.comparison import competitors
 from arml.curves import SandwichError
 from arml.errors import DataError
 from arml.evidence import checks_table
-from arml.figures import Drawn, draw_figures, style
+from arml.figures import Drawn, band_figure, draw_figures
 from arml.report import headline_metrics, index_markdown, write_report
 from arml.results import (
     METHOD_ORDER,
@@ -30,6 +32,7 @@ from arml.results import (
 )
 from arml.sections import report_sections
 from arml.study import Study, build_study, load_study
+from arml.styles import network_styles, style
 from arml.verdict import clean_competitive, less_robust_than_euclidean, most_robust, strength, verdict_lines
 from tests.unit.report_data import RADII, study, tables, timings
 
@@ -121,6 +124,22 @@ def test_headline_metrics_are_the_errors_at_the_middle_radius() -> None:
         "certified_11nn_branching", "attacked_11nn_geometric", "unknown_11nn", "unsolved",
     }  # fmt: skip
     assert metrics["sandwich"]["violations"] == 0 and metrics["sandwich"]["comparisons"] > 10_000
+
+
+def test_a_clean_error_is_of_the_points_that_a_proof_covers_not_of_a_sample() -> None:
+    made = study(("pendigits",))
+    curves = {(c.method, c.kind, c.algorithm, c.n_neighbors): c for c in made.curves}
+    for method in METHOD_ORDER:
+        proved, tight = (curves[method, "certified", name, 11] for name in ("theorem1", "branching"))
+        assert proved.n_points == 1200 > tight.n_points
+        assert headline_metrics(made)["pendigits"][method]["clean_11nn"] == round(proved.clean_error, 6)
+    assert any(
+        curves[m, "certified", "theorem1", 11].clean_error != curves[m, "certified", "branching", 11].clean_error
+        for m in METHOD_ORDER
+    )
+    alone = replace(made, curves=tuple(c for c in made.curves if c.algorithm != "theorem1"))
+    tight = curves["nca", "certified", "branching", 11]
+    assert headline_metrics(alone)["pendigits"]["nca"]["clean_11nn"] == round(tight.clean_error, 6)
 
 
 def test_report_writes_every_file(written: Path) -> None:
@@ -265,7 +284,34 @@ def test_one_method_without_an_attack_can_be_drawn(tmp_path: Path) -> None:
     )
     (drawn,) = draw_figures(build_study([table], radii={"toy": (0.0, 0.1, 0.3)}), tmp_path)
     assert drawn.name == "band-toy-k3"
-    assert drawn.alt == "toy, 3-NN, certified robust error, a panel a method. Certified: At radius 0.3: mine 1.000."
+    words = "toy, 3-NN, certified robust error, a panel a method."
+    assert drawn.alt == f"{words} Certified at radius 0.3, 3 test points: mine 1.000."
+
+
+def test_a_panel_says_its_points_and_that_nothing_attacked_it() -> None:
+    made = study(("pendigits",))
+    kept = [c for c in made.curves if c.method != "lfda" or c.algorithm in ("qp", "theorem1")]
+    figure, alt = band_figure(replace(made, curves=tuple(kept)), "pendigits", 11)
+    titles = {axes.get_title(loc="left"): axes.get_title(loc="right") for axes in figure.axes}
+    assert titles == dict.fromkeys(("Euclidean", "NCA", "LMNN", "ITML", "ARML"), "75 points") | {
+        "LFDA": "certified only, 1200 points"
+    }
+    certified, attacked = alt.split(" Attacked at radius 0.3, 75 test points: ")
+    assert "Certified at radius 0.3, 75 to 1200 test points: " in certified
+    assert "LFDA" in certified and "LFDA" not in attacked
+
+
+def test_a_kind_of_network_looks_the_same_beside_whatever_else_there_is() -> None:
+    made = study(("pendigits",), networks=True)
+    euclidean, arml, crown, smoothed = competitors(made, "pendigits")
+    both = network_styles([euclidean, arml, crown, smoothed])
+    assert both["arml"] == style("arml", METHOD_ORDER) and len(set(both.values())) == 4
+    assert network_styles([smoothed])["smoothing-0.2"] == both["smoothing-0.2"]
+    another = replace(crown, name="crown-cnn")
+    more = network_styles([crown, another, smoothed])
+    assert len(set(more.values())) == 3 and all(more[name] == both[name] for name in ("crown", "smoothing-0.2"))
+    unheard = replace(smoothed, name="smoothing-7", facts={"fit": {"noise": 7.0}})
+    assert network_styles([smoothed, unheard])["smoothing-7"] not in more.values()
 
 
 def test_importing_the_report_does_not_import_matplotlib_or_torch() -> None:

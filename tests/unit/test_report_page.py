@@ -5,28 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
-import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from arml.boundaries import TOY_LABELS, TOY_POINTS, boundary_figure, draw_boundaries, fit_toy
-from arml.differences import TOLERANCE, UNEXPLAINED, deterministic, differences, differences_csv, differences_markdown
+from arml.boundaries import TOY_LABELS, TOY_POINTS, boundary_figure, boundary_words, draw_boundaries, fit_toy
 from arml.errors import DataError
 from arml.latex import errors_latex, escaped
 from arml.page import inline_svg
-from arml.paper import paper_value
 from arml.plots import plot_files
 from arml.report import write_report
 from arml.results import METHOD_ORDER, certified_table, exact_table
 from arml.sections import read_appendix
-from arml.study import Study, build_study
+from arml.study import build_study
 from arml.tables import cells, table1_curves, table2_curves
-from arml.verdict import COMPETITIVE, clean_competitive, observations
-from tests.unit.report_data import study
+from arml.verdict import COMPETITIVE, caveats, clean_competitive, observations
+from tests.unit.browser import browse, check_page, needs_chromium
+from tests.unit.report_data import papers_errors, study
 
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -132,6 +130,26 @@ def test_page_has_paper_measured_difference_and_interval_of_every_cell(written: 
     assert "1500 of 7494 points" in page  # a subset note
 
 
+def test_page_has_no_column_of_differences_where_nothing_can_be_subtracted(written: Path) -> None:
+    page = (written / "index.html").read_text(encoding="utf-8")
+    tables = re.findall(r'<table class="errors">.*?</table>', page, flags=re.DOTALL)
+    compared = {True: 0, False: 0}
+    for table in tables:
+        header, marked = table.split("</thead>")[0], "†" in table or "‡" in table
+        assert ("<th>diff.</th>" in header) is ('<td class="difference' in table) is not marked
+        assert f'colspan="{2 if marked else 3}"' in header
+        compared[not marked] += 1
+    assert min(compared.values()) >= 3
+
+
+def test_page_and_markdown_say_the_same_of_the_verdict(written: Path) -> None:
+    page, text = ((written / name).read_text(encoding="utf-8") for name in ("index.html", "index.md"))
+    said = caveats(study(("pendigits", "splice-keel")))
+    assert said[-1] == "NCA: fitted on a subset of some training sets here, as the notes of the tables say."
+    for caveat in said:
+        assert f'<p class="note">{caveat}</p>' in page and f"- {caveat}\n" in text
+
+
 def test_names_from_params_cannot_write_html(tmp_path: Path) -> None:
     table = exact_table(
         dataset="<script>alert(1)</script>", method="<b>mine", label=[0, 1], prediction=[0, 1], lower=[0.1, 0.2],
@@ -166,38 +184,9 @@ def test_an_appendix_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         read_appendix(tmp_path, "none")
 
 
-def browse(page: Path, folder: Path) -> tuple[str, list[str]]:
-    """Open a page in headless Chromium: what it logged, and the addresses it asked for; a picture is left behind."""
-    log = folder / "net.json"
-    done = subprocess.run(
-        [
-            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-            f"--user-data-dir={folder / 'profile'}", "--window-size=1280,2000", f"--log-net-log={log}",
-            "--host-resolver-rules=MAP * ~NOTFOUND", f"--screenshot={folder / 'page.png'}",
-            "--virtual-time-budget=3000", page.resolve().as_uri(),
-        ],
-        capture_output=True, text=True, timeout=180,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    asked = re.findall(r'"url":"(http[^"]+)"', log.read_text(errors="replace"))
-    browsers = re.compile(r"google|gstatic|chrome|gvt1")  # what it asks for by itself
-    return done.stderr, [address for address in asked if not browsers.search(address)]
-
-
-needs_chromium = pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="no chromium on this machine (CI installs Debian's)"
-)
-
-
 @needs_chromium
 def test_chromium_shows_the_page_without_an_error_or_a_request(written: Path, tmp_path: Path) -> None:
-    said, asked = browse(written / "index.html", tmp_path)
-    assert "CONSOLE" not in said and asked == []
-    from matplotlib.image import imread
-
-    picture = imread(tmp_path / "page.png")[..., :3]
-    assert picture.shape[:2] == (2000, 1280) and 0.5 < picture.mean() < 0.999
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+    check_page(written / "index.html", tmp_path)
 
 
 @needs_chromium
@@ -208,66 +197,22 @@ def test_chromium_would_tell(tmp_path: Path) -> None:
     assert "broken" in said and "CONSOLE" in said and set(asked) == {"http://nowhere.invalid/picture.png"}
 
 
-# ---------------------------------------------------------------- differences
-
-
-def euclidean(shift: int = 0, n: int = 1000, method: str = "euclidean", **more: object) -> Study:
-    """A study whose exact errors on pendigits are the paper's, `shift` points more at radius 0.3."""
-    values = np.full(n, 9.0)
-    for r in reversed(RADII):
-        found = paper_value("pendigits", method, "exact", 1, r)
-        assert found is not None
-        values[: round(found.error * n) + (shift if r == 0.3 else 0)] = r
-    wrong = values == 0
-    table = exact_table(
-        dataset="pendigits", method=method, label=np.zeros(n, dtype=int), prediction=wrong.astype(int), lower=values,
-        upper=values, status=np.where(wrong, "misclassified", "exact"),
-    )  # fmt: skip
-    weak = certified_table(
-        dataset="pendigits", method=method, n_neighbors=1, label=np.zeros(n, dtype=int), prediction=wrong.astype(int),
-        radius=values,
-    )  # fmt: skip
-    return build_study([table, weak], radii={"pendigits": RADII}, **more)  # type: ignore[arg-type]
-
-
-def test_euclidean_cells_must_equal_the_paper_to_the_last_digit() -> None:
-    assert deterministic(euclidean())[:2] == (6, 6)
-    equal, compared, others = deterministic(euclidean(1))
-    assert (equal, compared) == (5, 6) and [cell.radius for cell in others] == [0.3]
-    assert "pendigits, Euclidean, exact 1-NN, r = 0.3: 0.607, paper 0.606" in differences_markdown(euclidean(1))
-    assert deterministic(euclidean(n=500))[:2] == (0, 0)  # another sample leaves a choice
-
-
-def test_every_cell_beyond_the_tolerance_is_listed_with_its_reason() -> None:
-    found, compared = differences(euclidean(20))
-    assert (found, compared) == ([], 6)
-    (one,) = differences(euclidean(21))[0]
-    assert one.reason == UNEXPLAINED and one.cell.difference == pytest.approx(0.021) and TOLERANCE == 0.02
-    fit = {"n_fit_samples": 800, "n_train": 7494}
-    (one,) = differences(euclidean(30, method="lmnn", fits={"pendigits": {"lmnn": fit}}))[0]
-    assert one.reason == "fitted on 800 of 7494 points"
-    (one,) = differences(euclidean(30, method="nca", fits={"pendigits": {"nca": {"converged": False}}}))[0]
-    assert one.reason == "the fit ended before it converged"
-    (one,) = differences(euclidean(20, n=500))[0]
-    assert one.reason.startswith("500 other points")
-    (row,) = csv.DictReader(io.StringIO(differences_csv(euclidean(21))))
-    assert (row["radius"], row["difference"], row["reason"]) == ("0.3", "0.021", UNEXPLAINED)
-    assert "1 of 6 cells of Tables 1 and 2 differ by more than 0.02, 1 of them unexplained:" in differences_markdown(
-        euclidean(21)
-    )
-
-
 # ---------------------------------------------------------------- LaTeX, plots, Figure 1, verdict
 
 
 def test_latex_tables_are_booktabs_with_the_papers_values() -> None:
-    made = euclidean(1)
+    made = papers_errors(1)
     text = errors_latex(made, table1_curves(made))
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
     assert r"\toprule" in text and r"\midrule" in text and r"\bottomrule" in text
     assert r"Metric & $r = 0$ & $r = 0.1$" in text and r"0.607 {\scriptsize (0.606)}" in text
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {line.count("&") for line in body} == {len(RADII)}
+    certified = study(("pendigits",)).select("pendigits", "certified", 11, "theorem1")
+    unsolved = sorted(curve.n_unsolved for curve in certified)
+    assert unsolved[0] < unsolved[-1]
+    caption = f"(Theorem 1; 1200 test points, {unsolved[0]} to {unsolved[-1]} unsolved"  # of a method, not of all
+    assert caption in errors_latex(study(("pendigits",)), certified)
     assert escaped(r"a_b & 5 % \x") == r"a\_b \& 5 \% \textbackslash{}x"
 
 
@@ -296,6 +241,15 @@ def test_the_balls_of_figure_1_touch_the_boundary_and_do_not_cross_it() -> None:
     assert max(means, key=means.__getitem__) == "arml"  # as its caption says
     figure, alt = boundary_figure(fits)
     assert sum(axes.get_visible() for axes in figure.axes) == 6 and f"ARML {means['arml']:.3f}" in alt
+    least = {fit.method: fit.radii.min() for fit in fits}
+    said = boundary_words(fits)
+    assert f"raises the mean of the Euclidean radii ({means['euclidean']:.3f} to {means['arml']:.3f})" in said
+    assert f"lowers the least of them ({least['euclidean']:.3f} to {least['arml']:.3f})" in said
+    assert boundary_words([fit for fit in fits if fit.method != "arml"]).endswith("inside changes the prediction.\n")
+    turned = [replace(fit, method={"arml": "euclidean", "euclidean": "arml"}.get(fit.method, "nca")) for fit in fits]
+    assert "ARML lowers the mean" in boundary_words(turned) and "raises the least" in boundary_words(turned)
+    same = [replace(fits[0], method=method) for method in ("euclidean", "arml")]
+    assert "ARML keeps the mean" in boundary_words(same) and "keeps the least" in boundary_words(same)
 
 
 def test_figure_1_is_the_same_to_the_byte(tmp_path: Path) -> None:
@@ -316,5 +270,7 @@ def test_verdict_states_the_papers_three_observations_with_counts() -> None:
     for one in found:
         for tally in (*one.tallies, *one.aside_tallies):
             assert tally.support + len(tally.where_not) == tally.cells > 0
+    cleaner = [tally.evidence for tally in found[2].aside_tallies]
+    assert cleaner == ["NCA, 1-NN", "NCA, 11-NN", "LMNN, 1-NN", "LMNN, 11-NN"]
     strict, near = clean_competitive(made), clean_competitive(made, COMPETITIVE)
     assert all(a.support <= b.support for a, b in zip(strict, near, strict=True))

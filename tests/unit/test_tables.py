@@ -123,7 +123,7 @@ on the 4 test points that have them all.
 | ARML   | .750 / .000 / .250 | .000 / .250 / .750 | .000 / .500 / .500 |         inf | 0.000 |
 
 upper/lower: median over the rightly classified points of shortest attack over largest certificate; exact: the share \
-of them where the two meet.
+of them where the two meet. Not attacked here: Euclidean.
 """
 
 
@@ -190,9 +190,9 @@ def test_table2_shows_the_papers_k_or_else_the_largest() -> None:
 
 def test_overview_is_at_the_middle_radius() -> None:
     text = overview_markdown(small())
-    assert "| method    |        pendigits, r = 0.2 |" in text
-    assert "| ARML      | **0.400** (0.344, +0.056) |" in text
-    assert "| Euclidean |                       |" in text  # not attacked
+    assert "| method    | pendigits, r = 0.2 (10 points) |" in text and "pendigits, r = 0.2 (4 points) |" in text
+    assert "| ARML      |      **0.400** (0.344, +0.056) |" in text
+    assert "| Euclidean |                               |" in text  # not attacked
     assert small().middle_radius("pendigits") == 0.2
     assert made_up(("satimage",)).middle_radius("satimage") == 0.45
 
@@ -247,10 +247,12 @@ def test_fit_notes_say_what_was_not_plain() -> None:
 
 def test_runtimes_are_summed_over_parts() -> None:
     text = runtime_markdown(made_up(("pendigits",)))
-    assert "| train  |   ARML |     |   20.25 |       39.50 |   7494 |      370 |      310 |" in text
-    assert "| verify |   ARML |   1 |    3.00 |        2.50 |   1200 |      400 |      310 |" in text
-    assert "Together 23.2 s, 42.0 CPU seconds." in text
-    assert runtime_csv(made_up(("pendigits",))).splitlines()[2] == ("pendigits,verify,arml,1,3.0,2.5,1200,400.0,310.4")
+    assert "| train  |   ARML |     |   20.25 |       39.50 |   7494 |          190 |      310 |" in text
+    assert "| verify |   ARML |   1 |    3.00 |        2.50 |   1200 |          480 |      310 |" in text
+    assert "Together 23.2 s, 42.0 CPU seconds. Peak memory is the whole process's, other tasks beside it" in text
+    header, _, verified = runtime_csv(made_up(("pendigits",))).splitlines()
+    assert verified == "pendigits,verify,arml,1,3.0,2.5,1200,480.0,310.4"  # of CPU seconds: 2.5, not 3
+    assert header.endswith(",cpu_seconds,n_points,points_per_cpu_second,peak_memory_mib")
 
 
 def test_runtimes_come_in_the_order_of_the_stages() -> None:
@@ -260,6 +262,17 @@ def test_runtimes_come_in_the_order_of_the_stages() -> None:
     lines = runtime_csv(small(timings=timings)).splitlines()
     assert [line.split(",")[1] for line in lines[1:]] == ["download", "train", "attack"]
     assert lines[1] == "pendigits,download,,0,0.0,0.0,0,,1.0"
+
+
+def test_what_the_params_leave_out_is_said_under_its_tables_and_nowhere_else() -> None:
+    study = small(params={"attack": {"steps": 800, "skip": {"pendigits": ["euclidean", "arml"], "usps": ["arml"]}}})
+    assert study.skipped("attack", "pendigits") == ["euclidean", "arml"] and study.skipped("tighten", "pendigits") == []
+    second = table2_markdown(study)
+    assert second.count("Left out here (skip, in the params): Euclidean.") == 1  # ARML was attacked all the same
+    assert "Left out" not in table1_markdown(study)
+    overview = overview_markdown(study)
+    assert overview.count("Left out (skip, in the params): Euclidean on pendigits.") == 1
+    assert "Left out" not in overview.split("Empirical")[0]
 
 
 # ---------------------------------------------------------------- certificates by another bound than the paper's
@@ -310,7 +323,7 @@ def test_beside_a_plurality_bound_the_papers_theorem_1_is_marked_and_not_subtrac
         "Certified robust error, 11-NN, plurality bound, measured (paper, difference); "
         "‡: the paper's is by Theorem 1:\n"
     )
-    assert "| Euclidean | **0.000** (0.316‡) |" in overview
+    assert "| Euclidean |             **0.000** (0.316‡) |" in overview
     assert "cells (certified 11-NN, plurality bound, 1 of them tied)" in verdict_lines(study)[0]
 
 
@@ -319,7 +332,7 @@ def test_both_bounds_stand_in_blocks_of_their_own() -> None:
     overview = overview_markdown(study)
     titles = [line for line in overview.splitlines() if line.startswith("Certified")]
     assert titles == ["Certified robust error, 11-NN, measured (paper, difference):"]  # the paper's; Table 2 has both
-    assert "| ARML      | 1.000 (0.308, +0.692) |" in overview
+    assert "| ARML      |          1.000 (0.308, +0.692) |" in overview
     text = table2_markdown(study)
     assert PLURALITY in text and "**Certified robust error, 11-NN**: Theorem 1, 10 test points." in text
     assert text.count("Largest difference from the paper") == 1
