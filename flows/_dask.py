@@ -1,0 +1,78 @@
+"""Tasks on Dask: a cluster of this machine's that lives as long as a stage, or one that is there already."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import dask
+from distributed import Client
+from prefect_dask import DaskTaskRunner
+
+from flows import _cluster
+from flows._cluster import ClusterError, Facts
+
+# the scheduler, workers and their clients listen on loopback only, serve no page, and log what is fatal
+_QUIET = {
+    "distributed.worker.memory.terminate": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.target": False,
+    "distributed.comm.timeouts.connect": f"{_cluster.LIMIT}s",  # a busy machine is not a broken one
+    "distributed.admin.tick.limit": "1h",
+    "distributed.logging": {"distributed": "critical"},
+}
+
+
+def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunner:
+    """The task runner of a stage.
+
+    Parameters
+    ----------
+    address : str or None
+        Of a scheduler, ``tcp://host:port``; None starts a cluster here, with the first task.
+    workers : int
+        Processes of the cluster started here, of one thread each.
+    server : str
+        URL of the Prefect API.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler does not answer, or its workers cannot run this project's tasks.
+    """
+    if address is None:
+        dask.config.set(_QUIET)
+        local = {
+            "n_workers": workers,
+            "threads_per_worker": 1,
+            "processes": True,
+            "host": "127.0.0.1",
+            "dashboard_address": None,
+            "memory_limit": 0,
+            "silence_logs": logging.CRITICAL,
+        }
+        return DaskTaskRunner(cluster_kwargs=local)
+    _cluster.require_reachable(address)
+    try:
+        with Client(address, timeout=_cluster.LIMIT, set_as_default=False) as client:
+            _cluster.require_fit(_ask(client, server), server)
+    except ClusterError:
+        raise
+    except (OSError, TimeoutError, RuntimeError) as error:
+        raise ClusterError(f"run.cluster: the Dask cluster at {address} does not answer: {error}") from error
+    return DaskTaskRunner(address=address, client_kwargs={"timeout": _cluster.LIMIT})
+
+
+def _ask(client: Client, server: str) -> list[Facts]:
+    """What all workers tell of themselves; those with other code loaded are restarted first, and asked again."""
+    with _cluster.visitor(server) as visit:
+        found: dict[str, Any] = client.run(visit)
+        stale = [address for address, facts in found.items() if _cluster.is_stale(facts)]
+        if stale:
+            try:
+                client.restart_workers(stale, timeout=_cluster.LIMIT)
+            except (ValueError, TimeoutError):  # it has no nanny that could: require_fit says what to do
+                return list(found.values())
+            found = client.run(visit)
+    return list(found.values())

@@ -1,0 +1,137 @@
+"""Tasks on Ray: a cluster of this machine's that lives as long as a stage, or one that is there already."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # devices are leased (flows._device): Ray must not hide them from tasks that ask it for none
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # no task is killed because the machine's memory is nearly full
+    "RAY_memory_monitor_refresh_ms": "0",
+}
+for _name, _value in _SETTINGS.items():  # Ray reads them when it is imported
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+from prefect_ray import RayTaskRunner  # noqa: E402
+from prefect_ray.context import remote_options  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+
+from flows import _cluster, _layout  # noqa: E402
+from flows._cluster import ClusterError, Facts  # noqa: E402
+
+_STORE = 100 * 2**20  # bytes: tasks pass ids and paths
+_FORWARDED = ("PREFECT_", "OMP_", "OPENBLAS_", "MKL_", "VECLIB_")
+
+
+class Runner(RayTaskRunner[Any]):
+    """Prefect's runner on the Ray that `make_runner` started or joined; a task takes as many CPUs as it has threads."""
+
+    threads = 1
+
+    def duplicate(self) -> Runner:
+        twin = Runner()
+        twin.threads = self.threads
+        return twin
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        with remote_options(num_cpus=self.threads):
+            return super().submit(*args, **kwargs)
+
+
+def make_runner(address: str | None, workers: int, threads: int, server: str) -> Runner:
+    """The task runner of a stage.
+
+    Parameters
+    ----------
+    address : str or None
+        ``ray://host:port``, or ``auto`` for the cluster that this machine is a node of; None starts one here.
+    workers, threads : int
+        Tasks side by side in a cluster started here, and threads of each.
+    server : str
+        URL of the Prefect API.
+
+    Raises
+    ------
+    ClusterError
+        The cluster does not answer, or its workers cannot run this project's tasks.
+    """
+    runner = Runner()
+    runner.threads = threads
+    if address is None:
+        _start(workers * threads)
+        return runner
+    if address != "auto":
+        _cluster.require_reachable(address)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
+    variables = {**kept, **_SETTINGS, "PYTHONPATH": str(_layout.ROOT)}
+    try:
+        ray.init(address, runtime_env={"env_vars": variables}, namespace="prefect", **_quiet())
+        atexit.register(ray.shutdown)
+        _cluster.require_fit(_ask(server), server)
+    except ClusterError:
+        raise
+    except Exception as error:  # Ray has many, of no common base
+        raise ClusterError(f"run.cluster: the Ray cluster at {address} does not answer: {error}") from error
+    return runner
+
+
+def _quiet() -> dict[str, Any]:
+    return {"logging_level": logging.CRITICAL, "log_to_driver": False}
+
+
+def _start(cpus: int) -> None:
+    """A Ray of this process: on loopback, without its pages, its files in a folder that goes with it."""
+    folder = _folder()
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_layout.ROOT), os.environ.get("PYTHONPATH")]))
+    ray.init(
+        "local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        object_store_memory=_STORE,
+        namespace="prefect",
+        _node_ip_address="127.0.0.1",
+        _temp_dir=str(folder),
+        **_quiet(),
+    )
+    atexit.register(_end, folder)
+
+
+def _end(folder: Path) -> None:
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder() -> Path:
+    """An empty folder of this process for Ray's sockets and logs; those that killed processes left are removed.
+
+    Under /tmp, whatever TMPDIR says: the name of a socket has at most 107 bytes.
+    """
+    above = Path("/tmp", f"arml-ray-{os.getuid()}")
+    above.mkdir(mode=0o700, exist_ok=True)
+    for left in above.iterdir():
+        if not psutil.pid_exists(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
+    return above / str(os.getpid())
+
+
+def _ask(server: str) -> list[Facts]:
+    """What a worker on every node that takes tasks tells of itself."""
+    with _cluster.visitor(server) as visit:
+        calls = [
+            ray.remote(visit)
+            .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote()
+            for node in ray.nodes()
+            if node["Alive"] and node["Resources"].get("CPU")
+        ]
+        return list(ray.get(calls, timeout=_cluster.LIMIT))
