@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from prefect_ray import RayTaskRunner
+from prefect_ray.context import remote_options
 
+from flows import _cluster, _layout
+from flows._cluster import ClusterError, Facts
+
+# Ray reads its settings when it is imported: every function here that needs it imports it after these are made
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # devices are leased (flows._device): Ray must not hide them from tasks that ask it for none
@@ -18,17 +24,7 @@ _SETTINGS = {
     # no task is killed because the machine's memory is nearly full
     "RAY_memory_monitor_refresh_ms": "0",
 }
-for _name, _value in _SETTINGS.items():  # Ray reads them when it is imported
-    os.environ.setdefault(_name, _value)
-
-import ray  # noqa: E402
-from prefect_ray import RayTaskRunner  # noqa: E402
-from prefect_ray.context import remote_options  # noqa: E402
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
-
-from flows import _cluster, _layout  # noqa: E402
-from flows._cluster import ClusterError, Facts  # noqa: E402
-
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # whatever the system: without it Ray listens to the network
 _STORE = 100 * 2**20  # bytes: tasks pass ids and paths
 _FORWARDED = ("PREFECT_", "OMP_", "OPENBLAS_", "MKL_", "VECLIB_")
 
@@ -67,11 +63,14 @@ def make_runner(address: str | None, workers: int, threads: int, server: str) ->
     """
     runner = Runner()
     runner.threads = threads
+    os.environ.update(_SETTINGS if address else _SETTINGS | _LOOPBACK)
     if address is None:
         _start(workers * threads)
         return runner
     if address != "auto":
         _cluster.require_reachable(address)
+    import ray
+
     kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
     variables = {**kept, **_SETTINGS, "PYTHONPATH": str(_layout.ROOT)}
     try:
@@ -91,6 +90,8 @@ def _quiet() -> dict[str, Any]:
 
 def _start(cpus: int) -> None:
     """A Ray of this process: on loopback, without its pages, its files in a folder that goes with it."""
+    import ray
+
     folder = _folder()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_layout.ROOT), os.environ.get("PYTHONPATH")]))
     ray.init(
@@ -99,7 +100,6 @@ def _start(cpus: int) -> None:
         include_dashboard=False,
         object_store_memory=_STORE,
         namespace="prefect",
-        _node_ip_address="127.0.0.1",
         _temp_dir=str(folder),
         **_quiet(),
     )
@@ -107,6 +107,8 @@ def _start(cpus: int) -> None:
 
 
 def _end(folder: Path) -> None:
+    import ray
+
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -126,6 +128,9 @@ def _folder() -> Path:
 
 def _ask(server: str) -> list[Facts]:
     """What a worker on every node that takes tasks tells of itself."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
     with _cluster.visitor(server) as visit:
         calls = [
             ray.remote(visit)
