@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import psutil
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
-from flows import _cluster, _layout
+from flows import _cluster, _layout, _watch
 from flows._cluster import ClusterError, Facts
 
 # Ray reads its settings when it is imported: every function here that needs it imports it after these are made
@@ -75,7 +73,6 @@ def make_runner(address: str | None, workers: int, threads: int, server: str) ->
     variables = {**kept, **_SETTINGS, "PYTHONPATH": str(_layout.ROOT)}
     try:
         ray.init(address, runtime_env={"env_vars": variables}, namespace="prefect", **_quiet())
-        atexit.register(ray.shutdown)
         _cluster.require_fit(_ask(server), server)
     except ClusterError:
         raise
@@ -92,7 +89,9 @@ def _start(cpus: int) -> None:
     """A Ray of this process: on loopback, without its pages, its files in a folder that goes with it."""
     import ray
 
-    folder = _folder()
+    # under /tmp, whatever TMPDIR says: the name of a socket has at most 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="arml-ray-", dir="/tmp"))
+    _watch.leave_nothing(folder)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_layout.ROOT), os.environ.get("PYTHONPATH")]))
     ray.init(
         "local",
@@ -103,27 +102,6 @@ def _start(cpus: int) -> None:
         _temp_dir=str(folder),
         **_quiet(),
     )
-    atexit.register(_end, folder)
-
-
-def _end(folder: Path) -> None:
-    import ray
-
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _folder() -> Path:
-    """An empty folder of this process for Ray's sockets and logs; those that killed processes left are removed.
-
-    Under /tmp, whatever TMPDIR says: the name of a socket has at most 107 bytes.
-    """
-    above = Path("/tmp", f"arml-ray-{os.getuid()}")
-    above.mkdir(mode=0o700, exist_ok=True)
-    for left in above.iterdir():
-        if not psutil.pid_exists(int(left.name)):
-            shutil.rmtree(left, ignore_errors=True)
-    return above / str(os.getpid())
 
 
 def _ask(server: str) -> list[Facts]:
