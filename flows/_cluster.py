@@ -91,6 +91,11 @@ def is_stale(facts: Mapping[str, Any]) -> bool:
     return "code" in facts and (facts["code"] != LOADED or facts["root"] != str(_layout.ROOT))
 
 
+def as_reader(facts: Facts) -> Facts:
+    """What a process tells that runs no task: neither its state of the code nor its way to the server matters."""
+    return facts | {"root": str(_layout.ROOT), "code": LOADED, "server": True}
+
+
 def require_fit(workers: Iterable[Mapping[str, Any]], server: str) -> None:
     """Raise if one of the workers, as they told of themselves, could not run this project's tasks.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from typing import Any
 
 import dask
 from distributed import Client
@@ -48,6 +48,8 @@ def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunne
             "threads_per_worker": 1,
             "processes": True,
             "host": "127.0.0.1",
+            "security": True,  # certificates of this cluster's own: other users of this machine do not get in
+            "protocol": "tls://",
             "dashboard_address": None,
             "memory_limit": 0,
             "silence_logs": logging.CRITICAL,
@@ -65,14 +67,17 @@ def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunne
 
 
 def _ask(client: Client, server: str) -> list[Facts]:
-    """What all workers tell of themselves; those with other code loaded are restarted first, and asked again."""
+    """What all workers tell of themselves; those with other code loaded are restarted first, and asked again.
+
+    The scheduler is asked too: it reads tasks, to pass them on, and so has to find what they name, but runs none.
+    """
     with _cluster.visitor(server) as visit:
-        found: dict[str, Any] = client.run(visit)
+        scheduler: Facts = client.run_on_scheduler(visit)
+        found: dict[str, Facts] = client.run(visit)
         stale = [address for address, facts in found.items() if _cluster.is_stale(facts)]
         if stale:
-            try:
+            # where no nanny can restart it, a worker is still stale, and require_fit says what to do
+            with contextlib.suppress(ValueError, TimeoutError):
                 client.restart_workers(stale, timeout=_cluster.LIMIT)
-            except (ValueError, TimeoutError):  # it has no nanny that could: require_fit says what to do
-                return list(found.values())
-            found = client.run(visit)
-    return list(found.values())
+                found = client.run(visit)
+    return [*found.values(), _cluster.as_reader(scheduler)] if found else []

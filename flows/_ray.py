@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,12 @@ _SETTINGS = {
     # no task is killed because the machine's memory is nearly full
     "RAY_memory_monitor_refresh_ms": "0",
 }
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # whatever the system: without it Ray listens to the network
+_OWN = {  # of a Ray of this process
+    # to listen on loopback only, whatever the system
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # other users of this machine do not get in; given, so that Ray leaves no token in the home folder
+    "RAY_AUTH_MODE": "token",
+}
 _STORE = 100 * 2**20  # bytes: tasks pass ids and paths
 _FORWARDED = ("PREFECT_", "OMP_", "OPENBLAS_", "MKL_", "VECLIB_")
 
@@ -61,14 +67,13 @@ def make_runner(address: str | None, workers: int, threads: int, server: str) ->
     """
     runner = Runner()
     runner.threads = threads
-    os.environ.update(_SETTINGS if address else _SETTINGS | _LOOPBACK)
+    os.environ.update(_SETTINGS)
     if address is None:
         _start(workers * threads)
         return runner
-    if address != "auto":
-        _cluster.require_reachable(address)
     import ray
 
+    _cluster.require_reachable(address if address != "auto" else _found())
     kept = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
     variables = {**kept, **_SETTINGS, "PYTHONPATH": str(_layout.ROOT)}
     try:
@@ -77,8 +82,24 @@ def make_runner(address: str | None, workers: int, threads: int, server: str) ->
     except ClusterError:
         raise
     except Exception as error:  # Ray has many, of no common base
-        raise ClusterError(f"run.cluster: the Ray cluster at {address} does not answer: {error}") from error
+        raise ClusterError(
+            f"run.cluster: the Ray cluster at {address} does not answer: {error}; if it asks for a token, "
+            "export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN where the token is not in ~/.ray"
+        ) from error
     return runner
+
+
+def _found() -> str:
+    """Where the cluster is that ``auto`` means: Ray itself would wait for it without end."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        return f"ray://{canonicalize_bootstrap_address('auto')}"
+    except ConnectionError as error:
+        raise ClusterError(
+            "run.cluster is auto, but this machine is no node of a Ray cluster: start one on it ('ray start'), export "
+            "RAY_ADDRESS, or set run.cluster to null"
+        ) from error
 
 
 def _quiet() -> dict[str, Any]:
@@ -87,6 +108,7 @@ def _quiet() -> dict[str, Any]:
 
 def _start(cpus: int) -> None:
     """A Ray of this process: on loopback, without its pages, its files in a folder that goes with it."""
+    os.environ.update(_OWN, RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray
 
     # under /tmp, whatever TMPDIR says: the name of a socket has at most 107 bytes

@@ -225,7 +225,7 @@ def run_parts(
             progress.add(part.n_points, cached=state.name == "Cached")
             live.show(progress.share, progress.line(time.monotonic() - progress.begun))
         else:
-            failures[part.name] = _cause(state)
+            failures[part.name] = _cause(future)
     progress.close()
     if failures:
         name, cause = next(iter(failures.items()))
@@ -249,12 +249,13 @@ def _place(run: Mapping[str, Any], kind: str) -> str:
     return f"{worker_count(run)} {kind}"
 
 
-def _cause(state: Any) -> BaseException:
+def _cause(future: Any) -> BaseException:
+    """Why a part failed, also where its worker did before the task could."""
     try:
-        found = state.result(raise_on_failure=False)
+        found = future.result(raise_on_failure=False)
     except BaseException as error:
         return error
-    return found if isinstance(found, BaseException) else RuntimeError(str(state))
+    return found if isinstance(found, BaseException) else RuntimeError(str(future.state))
 
 
 def prune(folder: Path, keep: Sequence[Path]) -> None:
