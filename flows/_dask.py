@@ -12,17 +12,6 @@ from prefect_dask import DaskTaskRunner
 from flows import _cluster
 from flows._cluster import ClusterError, Facts
 
-# the scheduler, workers and their clients listen on loopback only, serve no page, and log what is fatal
-_QUIET = {
-    "distributed.worker.memory.terminate": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.target": False,
-    "distributed.comm.timeouts.connect": f"{_cluster.LIMIT}s",  # a busy machine is not a broken one
-    "distributed.admin.tick.limit": "1h",
-    "distributed.logging": {"distributed": "critical"},
-}
-
 
 def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunner:
     """The task runner of a stage.
@@ -42,7 +31,7 @@ def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunne
         The scheduler does not answer, or its workers cannot run this project's tasks.
     """
     if address is None:
-        dask.config.set(_QUIET)
+        dask.config.set({"distributed.comm.timeouts.connect": f"{_cluster.LIMIT}s"})  # busy is not broken
         local = {
             "n_workers": workers,
             "threads_per_worker": 1,
@@ -51,7 +40,7 @@ def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunne
             "security": True,  # certificates of this cluster's own: other users of this machine do not get in
             "protocol": "tls://",
             "dashboard_address": None,
-            "memory_limit": 0,
+            "memory_limit": 0,  # no task is paused or killed for its size
             "silence_logs": logging.CRITICAL,
         }
         return DaskTaskRunner(cluster_kwargs=local)
