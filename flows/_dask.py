@@ -12,6 +12,12 @@ from prefect_dask import DaskTaskRunner
 from flows import _cluster
 from flows._cluster import ClusterError, Facts
 
+_SETTINGS = {
+    "distributed.comm.timeouts.connect": f"{_cluster.LIMIT}s",  # a busy machine is not a broken one
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
+
 
 def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunner:
     """The task runner of a stage.
@@ -31,7 +37,7 @@ def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunne
         The scheduler does not answer, or its workers cannot run this project's tasks.
     """
     if address is None:
-        dask.config.set({"distributed.comm.timeouts.connect": f"{_cluster.LIMIT}s"})  # busy is not broken
+        dask.config.set(_SETTINGS)
         local = {
             "n_workers": workers,
             "threads_per_worker": 1,
@@ -39,7 +45,7 @@ def make_runner(address: str | None, workers: int, server: str) -> DaskTaskRunne
             "host": "127.0.0.1",
             "security": True,  # certificates of this cluster's own: other users of this machine do not get in
             "protocol": "tls://",
-            "dashboard_address": None,
+            "dashboard_address": "127.0.0.1:0",  # without pages; a fixed port would be another run's
             "memory_limit": 0,  # no task is paused or killed for its size
             "silence_logs": logging.CRITICAL,
         }
