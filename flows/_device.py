@@ -1,20 +1,21 @@
 """One task a GPU: a lease that needs no server and holds across threads and processes.
 
-A device is a lock file under PREFECT_HOME/devices; a task that wants one takes the first that is free and waits
-while none is. The operating system frees the lock when its holder dies, however it dies. ``cpu`` is not leased:
-the number of workers limits it.
+A device is a lock file in a folder of the machine's own, since a GPU belongs to a machine: on a cluster each node
+leases its own, and no lock on a shared file system is trusted. All projects of a user on a machine share the folder.
+A task that wants a device takes the first that is free and waits while none is. The operating system frees the lock
+when its holder dies, however it dies. ``cpu`` is not leased: the number of workers limits it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-
-from flows import _layout
 
 
 def available_devices(wanted: str | Sequence[str]) -> tuple[str, ...]:
@@ -42,6 +43,15 @@ def available_devices(wanted: str | Sequence[str]) -> tuple[str, ...]:
     return named
 
 
+def _identity(device: str) -> str:
+    """What names a device in every process of this machine: ``cuda:0`` is another GPU where CUDA_VISIBLE_DEVICES is."""
+    if not device.startswith("cuda"):
+        return device.replace(":", "-")
+    import torch
+
+    return f"cuda-{torch.cuda.get_device_properties(device).uuid}"
+
+
 @contextlib.contextmanager
 def lease_device(devices: Sequence[str], folder: Path | None = None, poll: float = 0.05) -> Iterator[str]:
     """Hold one of `devices` for the length of the block; wait until one is free.
@@ -56,11 +66,12 @@ def lease_device(devices: Sequence[str], folder: Path | None = None, poll: float
     if "cpu" in devices:
         yield "cpu"
         return
-    folder = folder or _layout.PREFECT_HOME / "devices"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder or Path(tempfile.gettempdir(), f"arml-devices-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files = {device: folder / f"{_identity(device)}.lock" for device in devices}
     while True:
-        for device in devices:
-            lock = FileLock(folder / (device.replace(":", "-") + ".lock"), thread_local=False)
+        for device, file in files.items():
+            lock = FileLock(file, thread_local=False)
             try:
                 lock.acquire(timeout=0)
             except Timeout:

@@ -33,13 +33,15 @@ NETWORKS_ATTACK = {"sample", "algorithm", "steps", "bounds"}
 CERTIFICATES = ("crown", "interval", "smoothing")
 BOUNDS = ("theorem1", "plurality", "packing")
 ATTACKS = {"boundary": ("steps", "batch_size"), "hopskipjump": ("steps",), "pointwise": ()}  # what each takes
-RUN = {"runner", "workers", "shard_size", "devices", "threads_per_task"}
+RUN = {"runner", "cluster", "workers", "shard_size", "devices", "threads_per_task"}
 RUNTIME = {"trials", "threads", "fits"}
 SCHEDULE = {"cron", "timezone", "revision", "push"}
 SETTINGS = ("run", "schedule")  # sections that say how and when, and change no result
 DEFAULT = "default"  # of a sample that differs between data sets
 CHECKED = "ARML_PARAMS_CHECKED"  # in the environment of a run: digest of the params it has checked
 RUNNERS = ("auto", "threads", "processes", "dask", "ray")
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}"
+CLUSTERS = {"dask": f"(tcp|tls)://{_HOST}", "ray": f"auto|ray://{_HOST}"}  # addresses of each kind
 # the part of a stage's name, a file's name and a command line: nothing a shell would read twice
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -323,6 +325,7 @@ def _check_schedule(schedule: Any) -> None:
 def _check_run(run: Any) -> None:
     _keys("run", run, RUN, required=RUN)
     _one_of("run.runner", run["runner"], RUNNERS)
+    _check_cluster(run["runner"], run["cluster"])
     if run["workers"] != "auto":
         _integer("run.workers", run["workers"], 1, "or auto")
     _integer("run.shard_size", run["shard_size"], 1)
@@ -336,6 +339,16 @@ def _check_run(run: Any) -> None:
         or not all(isinstance(d, str) and re.fullmatch(r"cpu|cuda:\d+|fake:\d+", d) for d in devices)
     ):
         raise ParamsError(f"run.devices must be auto or a list such as [cpu] or ['cuda:0']; got {devices!r}")
+
+
+def _check_cluster(runner: str, cluster: Any) -> None:
+    if cluster is None:
+        return
+    if runner not in CLUSTERS:
+        raise ParamsError(f"run.cluster must be null unless run.runner is dask or ray; got {cluster!r} with {runner}")
+    if not isinstance(cluster, str) or not re.fullmatch(CLUSTERS[runner], cluster):
+        example = "tcp://head:8786" if runner == "dask" else "ray://head:10001 or auto"
+        raise ParamsError(f"run.cluster must be null or an address such as {example}; got {cluster!r}")
 
 
 # --- values --------------------------------------------------------------------------------------

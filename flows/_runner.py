@@ -23,7 +23,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from arml.files import write_json
-from flows import _layout, _watch
+from flows import _cluster, _layout, _watch
 from flows._artifacts import LiveShare, publish_costs
 from flows._cache import RecordStorage, cache_key, make_record, read_record
 from flows._progress import Progress
@@ -31,6 +31,7 @@ from flows._shared import is_large
 
 Job = dict[str, Any]
 Record = dict[str, str]
+ALONE = ("download", "preprocess", "report", "runtime", "runtime_report")  # stages of one task at a time
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -80,15 +81,20 @@ class Part:
 
 
 def worker_count(run: Mapping[str, Any]) -> int:
+    """Tasks side by side on this machine: as `run.workers` says; ``auto`` gives each thread of a task a core."""
     if run["workers"] != "auto":
         return int(run["workers"])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(run.get("threads_per_task", 1)))
 
 
 def runner_kind(run: Mapping[str, Any], stage: str, dataset: str) -> str:
     """What `run.runner` means for a stage. ``auto``: processes where Python itself is what takes the time, threads
     elsewhere, since starting processes costs some seconds a stage; threads too, to verify and certify, where the
-    training set is so large that they had better share one copy."""
+    training set is so large that they had better share one copy. A stage of one task at a time is never sent to a
+    cluster."""
+    if run["runner"] in ("dask", "ray") and stage in ALONE:
+        return "threads"
     if run["runner"] != "auto":
         return str(run["runner"])
     alone = (
@@ -109,20 +115,20 @@ def make_task_runner(run: Mapping[str, Any], stage: str, dataset: str = "") -> T
         from flows._pool import ProcessRunner
 
         return ProcessRunner(max_workers=workers, initializer=_watch.die_with, initargs=(os.getpid(),))
+    server, threads = os.environ.get("PREFECT_API_URL", ""), int(run["threads_per_task"])
     try:
         if kind == "dask":
-            from prefect_dask import DaskTaskRunner
+            from flows import _dask
 
-            cluster = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-            runner = DaskTaskRunner(cluster_kwargs=cluster)
+            runner = _dask.make_runner(run["cluster"], workers, server)
         else:
-            from prefect_ray import RayTaskRunner
+            from flows import _ray
 
-            runner = RayTaskRunner(init_kwargs={"num_cpus": workers, "include_dashboard": False})
+            runner = _ray.make_runner(run["cluster"], workers, threads, server)
     except ImportError as error:
         raise StageError(
             f"run.runner is {kind}, but {error.name} is not installed: pip install -c constraints.txt "
-            f"'arml[{kind}]', or choose threads or processes"
+            f"'.[{kind}]', or choose threads or processes"
         ) from error
     return runner
 
@@ -163,6 +169,7 @@ def record_costs(job: Job) -> Iterator[dict[str, float]]:
 
 def execute(job: Job, compute: Callable[[Job], Mapping[str, float] | None]) -> Record:
     """Run `compute` for one part: it writes job["output"] and may return better figures of its cost."""
+    _cluster.require_root(job["root"])
     limit_threads(int(job["threads"]))
     with record_costs(job) as better:
         better.update(compute(job) or {})
@@ -203,11 +210,11 @@ def run_parts(
     )
     # set, not passed: Prefect takes a block only once it is saved on its server, where nothing would read it
     prepared.result_storage = RecordStorage(folder=str(records))
-    shared = {"threads": params["run"]["threads_per_task"], "devices": params["run"]["devices"]}
+    run = params["run"]
+    shared = {"threads": run["threads_per_task"], "devices": run["devices"], "root": str(_layout.ROOT)}
     jobs = [{**part.job(dataset, stage), **shared} for part in parts]
     progress = Progress(f"{stage} {dataset}", len(parts), sum(p.n_points for p in parts))
-    kind = runner_kind(params["run"], stage, dataset)
-    print(f"{progress.title}: {len(parts)} parts, {worker_count(params['run'])} {kind}", flush=True)
+    print(f"{progress.title}: {len(parts)} parts, {_place(run, runner_kind(run, stage, dataset))}", flush=True)
     live = LiveShare(stage, dataset)
     futures = {prepared.submit(job): part for job, part in zip(jobs, parts, strict=True)}
     failures: dict[str, BaseException] = {}
@@ -218,7 +225,7 @@ def run_parts(
             progress.add(part.n_points, cached=state.name == "Cached")
             live.show(progress.share, progress.line(time.monotonic() - progress.begun))
         else:
-            failures[part.name] = _cause(state)
+            failures[part.name] = _cause(future)
     progress.close()
     if failures:
         name, cause = next(iter(failures.items()))
@@ -235,12 +242,20 @@ def run_parts(
     return [part.output for part in parts]
 
 
-def _cause(state: Any) -> BaseException:
+def _place(run: Mapping[str, Any], kind: str) -> str:
+    """Where the tasks run, in words."""
+    if kind in ("dask", "ray"):
+        return f"{kind} at {run['cluster']}" if run["cluster"] else f"{worker_count(run)} workers of {kind}"
+    return f"{worker_count(run)} {kind}"
+
+
+def _cause(future: Any) -> BaseException:
+    """Why a part failed, also where its worker did before the task could."""
     try:
-        found = state.result(raise_on_failure=False)
+        found = future.result(raise_on_failure=False)
     except BaseException as error:
         return error
-    return found if isinstance(found, BaseException) else RuntimeError(str(state))
+    return found if isinstance(found, BaseException) else RuntimeError(str(future.state))
 
 
 def prune(folder: Path, keep: Sequence[Path]) -> None:

@@ -1,13 +1,21 @@
-"""No orphans: a process that serves a run ends when those above it are gone, however they went."""
+"""No orphans: a process that serves a run ends when those above it are gone, however they went.
+
+Processes of ours end themselves (`die_with`). ``python -m flows._watch PID FOLDER`` is a process that sees to those of
+others: it ends all that PID has started and left behind, and removes the folder they shared.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -49,3 +57,36 @@ def _end(grace: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+# --- of others -----------------------------------------------------------------------------------
+
+
+def leave_nothing(folder: Path) -> None:
+    """Start the process that, when this one is gone, ends what this one started and removes `folder`."""
+    subprocess.Popen(
+        [sys.executable, "-m", "flows._watch", str(os.getpid()), str(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C is not for it
+    )
+
+
+def sweep_up(pid: int, folder: Path, poll: float = 0.5, grace: float = 5.0) -> None:
+    """Follow a process and all below it until it is gone; then end those that still live after `grace` seconds."""
+    seen: dict[int, psutil.Process] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            seen |= {child.pid: child for child in process.children(recursive=True) if child.pid != os.getpid()}
+            time.sleep(poll)
+    _, alive = psutil.wait_procs(seen.values(), timeout=grace)
+    for left in alive:
+        with contextlib.suppress(psutil.Error):
+            left.kill()  # a process of the same number that came later is not taken for it
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sweep_up(int(sys.argv[1]), Path(sys.argv[2]))

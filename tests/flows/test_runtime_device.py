@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ FAKES = ("fake:0", "fake:1")
 HOLDER = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from flows._device import lease_device
 with lease_device(["fake:0", "fake:1"], Path(sys.argv[1])) as device:
     begun = time.monotonic()
@@ -95,3 +97,18 @@ def test_devices_of_this_machine() -> None:
     assert available_devices("auto")
     with pytest.raises(ValueError, match="cuda:97"):
         available_devices(["cuda:97"])
+
+
+def test_a_gpu_has_one_lock_whatever_its_number_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    boards = {"cuda:0": "a", "cuda:1": "b", "cuda:2": "a"}  # as two processes with other CUDA_VISIBLE_DEVICES see them
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=boards[device]))
+    with lease_device(["cuda:0"], tmp_path), lease_device(["cuda:2", "cuda:1"], tmp_path) as other:
+        assert other == "cuda:1"
+
+
+def test_locks_are_of_the_machine_and_not_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with lease_device(["fake:7"]):
+        assert [file.name for file in tmp_path.glob("arml-devices-*/*")] == ["fake-7.lock"]

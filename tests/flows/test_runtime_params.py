@@ -20,6 +20,8 @@ def params() -> dict[str, Any]:
 
 
 def put(params: dict[str, Any], key: str, value: Any) -> None:
+    if key == "run":
+        value = params["run"] | value
     *above, last = key.split(".")
     for name in above:
         params = params[name]
@@ -104,6 +106,9 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("runtime", {"pendigits": {"trials": 1, "threads": [1], "fits": {"a": {"method": "svm"}}}}, "'svm' is unknown"),
         ("runtime", {"pendigits": {"trials": 1, "threads": [1], "fits": {"a": {"method": "nca", "lr": 1}}}}, "fits.a"),
         ("run.runner", "slurm", "choose from auto, threads, processes"),
+        ("run.cluster", "tcp://head:8786", "run.cluster must be null unless run.runner is dask or ray"),
+        ("run", {"runner": "dask", "cluster": "ray://head:10001"}, "an address such as tcp://head:8786; got 'ray:"),
+        ("run", {"runner": "ray", "cluster": "head"}, "an address such as ray://head:10001 or auto; got 'head'"),
         ("run.workers", 0, "run.workers must be a whole number >= 1 or auto"),
         ("run.devices", ["gpu"], "run.devices must be auto or a list"),
         ("verify", None, "verify must be a mapping"),
@@ -113,6 +118,15 @@ def test_what_is_wrong_is_named(params: dict[str, Any], key: str, value: Any, sa
     put(params, key, value)
     with pytest.raises(_params.ParamsError, match=said.replace("(", r"\(")):
         _params.check(params)
+
+
+@pytest.mark.parametrize(
+    ("runner", "cluster"),
+    [("dask", None), ("dask", "tls://10.0.0.7:8786"), ("ray", "ray://head.site:10001"), ("ray", "auto")],
+)
+def test_a_cluster_is_named_by_its_address(params: dict[str, Any], runner: str, cluster: str | None) -> None:
+    params["run"] |= {"runner": runner, "cluster": cluster}
+    assert _params.check(params)["run"]["cluster"] == cluster
 
 
 def test_a_missing_section_is_named(params: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import pytest
 from flows import _runner
 from flows._progress import Progress
 from flows._rows import evaluated_rows
-from flows._runner import make_task_runner, prune, runner_kind, worker_count
+from flows._runner import ALONE, make_task_runner, prune, runner_kind, worker_count
 from flows._summary import busy, summary
 
 
 def run(**changes: object) -> dict[str, object]:
-    return {"runner": "threads", "workers": 3, "shard_size": 10, "devices": "auto", **changes}
+    known = {"runner": "threads", "cluster": None, "workers": 3, "threads_per_task": 1}
+    return {**known, "shard_size": 10, "devices": "auto", **changes}
 
 
 def test_progress_says_parts_share_rate_and_time_left() -> None:
@@ -89,13 +91,31 @@ def test_rows_are_all_or_the_paper_s_sample() -> None:
 def test_runner_is_chosen_by_name_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_runner, "is_large", lambda dataset: dataset == "mnist")
     assert make_task_runner(run(), "verify", "toy")._max_workers == 3  # type: ignore[attr-defined]
-    assert type(make_task_runner(run(runner="processes"), "verify", "toy")).__name__ == "ProcessPoolTaskRunner"
+    assert type(make_task_runner(run(runner="processes"), "verify", "toy")).__name__ == "ProcessRunner"
     stages = ("check", "certify", "verify", "train", "attack")
     kinds = [runner_kind(run(runner="auto"), stage, "toy") for stage in stages]
     assert kinds == ["threads"] + ["processes"] * 4
     assert [runner_kind(run(runner="auto"), stage, "mnist") for stage in stages] == ["threads"] * 3 + ["processes"] * 2
     assert runner_kind(run(runner="auto", workers=1), "attack", "toy") == "threads"
-    assert worker_count(run(workers="auto")) >= 1
+    assert runner_kind(run(runner="ray"), "attack", "toy") == "ray"
+    assert {runner_kind(run(runner="dask"), stage, "toy") for stage in ALONE} == {"threads"}  # no cluster for one task
+
+
+@pytest.mark.parametrize(("cores", "threads", "workers"), [(8, 1, 8), (8, 3, 2), (2, 4, 1)])
+def test_workers_times_threads_is_at_most_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, workers: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    assert worker_count(run(workers="auto", threads_per_task=threads)) == workers
+    assert worker_count(run(workers=5, threads_per_task=threads)) == 5  # said so
+
+
+def test_a_runner_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "flows._dask", raising=False)
+    monkeypatch.delattr("flows._dask", raising=False)
+    monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    with pytest.raises(_runner.StageError, match=r"pip install -c constraints.txt '\.\[dask\]'"):
+        make_task_runner(run(runner="dask"), "train", "toy")
 
 
 def test_time_side_by_side_counts_once() -> None:
