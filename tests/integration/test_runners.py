@@ -19,8 +19,10 @@ from test_faults import living_in, wait_for
 from workspace import BIN, Workspace
 
 STAGES = ("train", "verify", "attack")
-MADE = ("metrics/toy", "certificates/toy/exact", *(f"work/toy/{stage}" for stage in STAGES))  # by them
 ROOMS = ("data/metrics", "data/certificates", "data/work", "data/results")
+TRAINED = ("data/metrics/toy", "data/work/toy/train")  # what each of them makes
+VERIFIED = ("data/certificates/toy/exact", "data/work/toy/verify", "data/results/toy/exact.parquet")
+ATTACKED = ("data/work/toy/attack", "data/results/toy/attacked.parquet")
 # run inside the project: six tasks that want one of two devices, two threads each, three at a time
 PROBE = """
 import json, sys, time
@@ -61,13 +63,13 @@ def main(runner, locks):
 """
 
 
-def emptied(study: Workspace, **run: object) -> Workspace:
-    """The finished study without what its stages of many tasks made, to be run in another way."""
-    for folder in MADE:
-        shutil.rmtree(study.path / "data" / folder)
-    for file in ("exact.parquet", "attacked.parquet"):
-        (study.path / "data" / "results" / "toy" / file).unlink()
-    study.set_params(study.params() | {"run": study.params()["run"] | {"workers": 2} | run})
+def without(study: Workspace, *made: str, **run: object) -> Workspace:
+    """The finished study without some of what it made, to be made in another way."""
+    for name in made:
+        path = study.path / name
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    params = study.params()
+    study.set_params(params | {"run": params["run"] | {"workers": 2} | run})
     return study
 
 
@@ -75,7 +77,7 @@ def emptied(study: Workspace, **run: object) -> Workspace:
 def test_a_cluster_of_this_machine_gives_the_same_bytes(
     finished: tuple[Workspace, str], study: Workspace, runner: str
 ) -> None:
-    emptied(study, runner=runner)
+    without(study, *TRAINED, *VERIFIED, *ATTACKED, runner=runner)
     for stage in STAGES:
         assert f"2 workers of {runner}" in study.stage(stage, "--dataset", "toy")
     assert study.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
@@ -97,9 +99,9 @@ def test_tasks_have_their_threads_and_a_device_to_themselves(study: Workspace, t
 
 @pytest.mark.parametrize("runner", ["dask", "ray"])
 def test_a_killed_stage_leaves_nothing_of_its_cluster(study: Workspace, runner: str) -> None:
-    emptied(study, runner=runner)
-    records = study.path / "data/work/toy/train/records"
-    process = study.start(sys.executable, "-m", "flows.train", "--dataset", "toy")
+    without(study, *VERIFIED, runner=runner, shard_size=2)  # 90 parts: time to be killed among them
+    records = study.path / "data/work/toy/verify/records"
+    process = study.start(sys.executable, "-m", "flows.verify", "--dataset", "toy")
     assert wait_for(lambda: records.is_dir() and list(records.glob("*.json")), 180)
     assert len(living_in(study.path)) > 2  # workers too
     os.kill(process.pid, signal.SIGKILL)
@@ -142,19 +144,20 @@ def dask_cluster(tmp_path: Path) -> Iterator[str]:
 def test_an_existing_dask_cluster_follows_the_code(
     finished: tuple[Workspace, str], study: Workspace, dask_cluster: str
 ) -> None:
-    emptied(study, runner="dask", cluster=dask_cluster)
-    assert f"6 parts, dask at {dask_cluster}" in study.stage("train", "--dataset", "toy")
-    assert study.hashes("data/metrics") == finished[0].hashes("data/metrics")
-    code, line = study.path / "flows" / "train.py", '    dataset, options = job["dataset"], '
+    without(study, *VERIFIED, runner="dask", cluster=dask_cluster)
+    assert f"12 parts, dask at {dask_cluster}" in study.stage("verify", "--dataset", "toy")
+    assert study.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
+    code, line = study.path / "flows" / "verify.py", "    with prepared("
     code.write_text(code.read_text().replace(line, f"    (_layout.ROOT / 'witness').touch()\n{line}"))
-    study.stage("train", "--dataset", "toy")  # by workers that had loaded the code as it was before
+    code.write_text(code.read_text().replace("import _params", "import _layout, _params"))
+    study.stage("verify", "--dataset", "toy")  # by workers that had loaded the code as it was before
     assert (study.path / "witness").is_file()
 
 
 @pytest.mark.parametrize(("runner", "scheme"), [("dask", "tcp"), ("ray", "ray")])
 def test_a_cluster_out_of_reach_is_told_at_once(study: Workspace, runner: str, scheme: str) -> None:
     address = f"{scheme}://127.0.0.1:{free_port()}"
-    emptied(study, runner=runner, cluster=address)
+    without(study, runner=runner, cluster=address)
     output = study.stage("train", "--dataset", "toy", code=1)
     last = output.splitlines()[-1]
     assert last.startswith(f"error: run.cluster: nothing answers at {address}") and "Traceback" not in output
