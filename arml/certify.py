@@ -80,7 +80,7 @@ def certified_radii(
         ``theorem1``: kth-min over negatives of kth-max over positives of e_ij, k = (K + 1) / 2. Proved for odd K,
         any number of classes, plurality vote and any way of breaking ties.
         ``plurality``: sound for every K under the declared rule (tied votes to the smallest label), never below
-        ``theorem1``, and above 0 also where a class wins with fewer than k votes. See :func:`_plurality`.
+        ``theorem1``, and above 0 also where a class wins with fewer than k votes.
         ``packing``: never below ``plurality``, with groups of positives in the place of single ones
         (:mod:`arml.packing`). ℓ2 only. The fewer neighbours, the more it gains.
     norm : {2, 1, inf}
