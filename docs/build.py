@@ -14,6 +14,7 @@ import argparse
 import html
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import sys
@@ -26,14 +27,14 @@ import arml
 from arml.files import write_bytes
 from docs import gallery
 
-__all__ = ["build", "main", "public_modules", "resolve_lazy_names"]
+__all__ = ["build", "guide_page", "main", "page", "public_modules", "write_reference"]
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "_build"
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem; }
 nav { margin-bottom: 2rem; border-bottom: 1px solid #8888; padding-bottom: .5rem; }
 pre { background: #8881; padding: .75rem; overflow-x: auto; font-size: .85rem; line-height: 1.4; }
 code { font-family: ui-monospace, monospace; font-size: .9em; }
@@ -134,14 +135,20 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", html.unescape(re.sub(r"<.*?>", "", title)).lower()).replace(" ", "-")
 
 
+def guide_page(folder: Path) -> str:
+    """The guide as a page of ``folder``: what it links to in the repository is found from there."""
+    guide = (HERE / "guide.md").read_text(encoding="utf-8")
+    root = Path(os.path.relpath(HERE.parent, folder)).as_posix()
+    return page("arml: guide", guide.replace("](../", f"]({root}/"))
+
+
 def build(folder: Path) -> None:
     """Build guide, reference and gallery into ``folder``; about a minute."""
     gallery.build(folder / "gallery")
     pictures = (folder / "gallery" / "index.md").read_text(encoding="utf-8")
     write_bytes(folder / "gallery" / "index.html", page("arml: gallery", pictures, "../").encode())
     write_reference(folder / "reference")
-    guide = (HERE / "guide.md").read_text(encoding="utf-8")
-    write_bytes(folder / "index.html", page("arml: guide", guide).encode())
+    write_bytes(folder / "index.html", guide_page(folder).encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -49,7 +49,7 @@ def test_names_of_the_package_are_explained(folder: Path) -> None:
     for name in arml.__all__:
         if not name.startswith("_"):
             first = (inspect.getdoc(getattr(arml, name)) or "").splitlines()[0]
-            assert first.split("`")[0].replace("*", "") in page, name
+            assert re.split(":func:|`", first)[0].replace("*", "") in page, name
             assert name in index
 
 
@@ -63,6 +63,13 @@ def test_nothing_is_fetched(folder: Path) -> None:
     for page in folder.rglob("*.html"):
         tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page.read_text(encoding="utf-8"))
         assert not [tag for tag in tags if re.search(r'(?:src|href)="(?:https?:)?//', tag)], page
+
+
+def test_the_guide_links_to_files_of_the_repository_from_where_it_is_built(tmp_path: Path) -> None:
+    links = re.findall(r'<a href="([^"]*)"', build.guide_page(tmp_path / "site"))
+    own = [link for link in links if not link.startswith(("index", "reference", "gallery"))]
+    assert len(own) >= 2
+    assert not [link for link in own if not (tmp_path / "site" / link).resolve().exists()]
 
 
 def test_pages_of_text_link_to_their_headings_and_to_each_other() -> None:
