@@ -2,7 +2,7 @@
 
 The first is Figure 1 of the report (:mod:`arml.boundaries`); the second attacks images of digits; the third draws
 certificates in the plane, where the truth can be seen. Each is an SVG, a PDF and a PNG, and index.md says in words what
-they show. What is drawn is computed here, and tests/unit/test_docs_gallery.py checks it.
+they show. What is drawn is computed here, and tests/documentation/test_gallery.py checks it.
 """
 
 from __future__ import annotations

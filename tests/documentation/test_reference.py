@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 from html import unescape
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import arml
 from docs import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reference")]
 MODULES = build.public_modules()
 
 
@@ -76,3 +77,12 @@ def test_pages_of_text_link_to_their_headings_and_to_each_other() -> None:
     html = build.page("Title", "# T\n\n## K and `radius`\n\n| a | b |\n| - | - |\n| 1 | <i> |\n", "../")
     assert '<h2 id="k-and-radius">' in html and "<table>" in html and "&lt;i&gt;" in html
     assert '<a href="../reference/index.html">Reference</a>' in html
+
+
+def test_without_pdoc_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pdoc", None)
+    assert build.main([str(tmp_path)]) == 2
+    assert "pip install 'arml[docs]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

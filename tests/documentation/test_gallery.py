@@ -10,7 +10,7 @@ import pytest
 from docs import gallery
 from docs.gallery import Gallery
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gallery")]
 
 
 @pytest.fixture(scope="module")
