@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test check bench bench-attacks bench-exact faults wheel clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test check bench bench-attacks bench-exact docs faults wheel clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make bench      time against a straightforward implementation; reports/benchmarks"
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
 	@echo "make bench-exact  exact 3-NN radii of two classes (minutes), from the mirror; reports/benchmarks"
+	@echo "make docs       guide, reference and gallery as pages that open from disk: docs/_build/index.html"
 	@echo "make faults     kill the toy study 60 times at random moments, compare the bytes (half an hour)"
 	@echo "make wheel      the library by itself: sdist, wheel, clean environment, its tests"
 	@echo "make clean-env  remove $(VENV)"
@@ -91,6 +92,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict arml
 	$(BIN)/mypy flows
+	$(BIN)/mypy docs
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.benchmarks
@@ -103,6 +105,9 @@ bench-exact: $(STAMP)
 
 faults: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration/test_injected_faults.py --faults 60 -s
+
+docs: $(STAMP)
+	@$(BIN)/python -m docs.build
 
 wheel: $(STAMP)
 	@bash .ci/wheel

@@ -80,7 +80,7 @@ def certified_radii(
         ``theorem1``: kth-min over negatives of kth-max over positives of e_ij, k = (K + 1) / 2. Proved for odd K,
         any number of classes, plurality vote and any way of breaking ties.
         ``plurality``: sound for every K under the declared rule (tied votes to the smallest label), never below
-        ``theorem1``, and above 0 also where a class wins with fewer than k votes. See :func:`_plurality`.
+        ``theorem1``, and above 0 also where a class wins with fewer than k votes.
         ``packing``: never below ``plurality``, with groups of positives in the place of single ones
         (:mod:`arml.packing`). ℓ2 only. The fewer neighbours, the more it gains.
     norm : {2, 1, inf}
@@ -96,9 +96,11 @@ def certified_radii(
     Raises
     ------
     ValueError
-        Even K with ``theorem1``, ``packing`` with another norm than 2, K larger than the training set, unknown bound or
-        norm, non-finite features, a label unseen in training, fewer than two classes, wrong dimension, M not symmetric
-        or not PSD.
+        Even K with ``theorem1``, ``packing`` with another norm than 2, K below 1 or larger than the training set, an
+        unknown bound or norm, non-finite features, no point, a label unseen in training, fewer than two classes, wrong
+        dimension, M not symmetric or not PSD.
+    NotFittedError
+        M is a learner that has not been fitted.
 
     Notes
     -----
@@ -115,6 +117,9 @@ def certified_radii(
     >>> radius = certified_radii([[0.0], [0.5], [4.0], [5.0]], [0, 0, 1, 1], [[1.0]], [0], n_neighbors=3)
     >>> radius.round(6).tolist()
     [1.5]
+    >>> certified_radii([[0.0], [4.0]], [0, 1], [[1.0]], [0], n_neighbors=2)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: Theorem 1 is proved for odd K only, got n_neighbors = 2: ...
     """
     return np.array([c.radius for c in certificates(X_train, y_train, X, y, M, n_neighbors, bound, norm=norm)])
 

@@ -69,13 +69,35 @@ class CertificateChecker:
     Parameters
     ----------
     X_train, y_train : array-likes of shape (N, D), (N,)
+        In the units and the order of rows in which the certificates were made: they name training points by index.
     M : None, ndarray of shape (D, D), MahalanobisMetric or fitted learner
+        The metric of the certificates; None is Euclidean.
+
+    Raises
+    ------
+    ValueError
+        Non-finite features, labels of another number, one class only, an M that is no metric or of another width.
+    NotFittedError
+        M is a learner that has not been fitted.
 
     Notes
     -----
     Cost of a check: O(N D) for the distances and the nearest of the pool, and O(p D) for each rival that those do not
     keep away. Memory: one matrix like the training set, or two with another metric than the Euclidean; one more while
     it is made.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from arml.certify import certificates
+    >>> from arml.check import CertificateChecker
+    >>> X_train, y_train = [[0.0], [0.5], [4.0], [5.0]], [0, 0, 1, 1]
+    >>> proof = certificates(X_train, y_train, [[1.0]], [0], n_neighbors=3)[0]  # of radius 1.5
+    >>> checker = CertificateChecker(X_train, y_train)
+    >>> checker.check([1.0], 0, proof)
+    Verdict(accepted=True, reason='')
+    >>> checker.check([1.0], 0, replace(proof, radius=1.6)).accepted
+    False
     """
 
     def __init__(self, X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> None:
@@ -95,7 +117,19 @@ class CertificateChecker:
         self.w_error = _EPS * (self.sigma + (rank + self.width + 8) * spread / 2.0) * self.sigma * self.size
 
     def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
-        """Accept or reject ``certificate``: ``x`` has shape (D,), ``label`` is its true class."""
+        """Accept or reject ``certificate``: ``x`` has shape (D,), ``label`` is its true class.
+
+        Returns
+        -------
+        Verdict
+            ``accepted`` (bool) and ``reason`` (str, "" where accepted). What is wrong with a certificate, or with its
+            label, is a rejection.
+
+        Raises
+        ------
+        ValueError
+            x is not finite or not of shape (D,).
+        """
         c = certificate
         point = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0]
         flaw = self._flaw(label, c)
@@ -304,7 +338,8 @@ def check_certificate(
     ----------
     X_train, y_train : array-likes of shape (N, D), (N,)
     x : array-like of shape (D,)
-    label : the true class of ``x``
+    label : int, str or bool
+        The true class of ``x``.
     certificate : Certificate
     M : None, ndarray of shape (D, D), MahalanobisMetric or fitted learner
 
@@ -317,5 +352,7 @@ def check_certificate(
     ------
     ValueError
         Non-finite features, wrong dimension, one class only, an unusable M.
+    NotFittedError
+        M is a learner that has not been fitted.
     """
     return CertificateChecker(X_train, y_train, M).check(x, label, certificate)

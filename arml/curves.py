@@ -75,16 +75,30 @@ def robust_error(values: ArrayLike, radii: ArrayLike) -> NDArray[np.float64]:
     ----------
     values : array-like of shape (n,)
         Lengths, n at least 1; 0 is an error at every radius, +inf at none.
-    radii : array-like of shape (R,)
+    radii : array-like of shape (R,), or a number
+        In the units of the values.
 
     Returns
     -------
     ndarray of shape (R,)
+        Shares in [0, 1]; a number for a number.
 
     Raises
     ------
     ValueError
-        There is no value, one is NaN or negative, or a radius is negative or not finite.
+        There is no value, they have more than one dimension, one is NaN or negative, or a radius is negative or not
+        finite.
+
+    Notes
+    -----
+    Which error it is depends on the values: certified radii or exact lower bounds give one that no attack exceeds,
+    norms of attacks one that the truth is no lower than. Cost: O((n + R) log n).
+
+    Examples
+    --------
+    >>> from arml import robust_error
+    >>> robust_error([0.0, 0.2, 0.5, float("inf")], [0.0, 0.2, 1.0]).tolist()  # misclassified, two broken, one never
+    [0.25, 0.5, 0.75]
     """
     n = len(np.asarray(values))
     if n == 0:

@@ -105,6 +105,11 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         -------
         MahalanobisKNN
             Itself.
+
+        Raises
+        ------
+        ValueError
+            As the class says, and what an unfitted ``metric`` raises (:meth:`arml.learners.base.MetricLearner.fit`).
         """
         features = check_estimator_features(self, X, reset=True)
         labels = check_estimator_labels(self, y, len(features))
@@ -138,6 +143,11 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
             d_M of scaled features (squared), ascending and rounded to the tie step.
         indices : ndarray of shape (n, K)
             Training indices.
+
+        Raises
+        ------
+        ValueError, NotFittedError
+            Bad features, K below 1 or larger than the training set; before ``fit``.
         """
         _, scaled = self._scaled(X)
         reference = self.reference_

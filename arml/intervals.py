@@ -96,6 +96,8 @@ def radius_intervals(
     ValueError
         NaN or infinite features, fewer than two classes, labels unseen in training, K > N, an M that is no metric,
         programs, nodes or time limit out of range, seeds or indices negative or of the wrong length.
+    NotFittedError
+        M is a learner that has not been fitted.
 
     Notes
     -----

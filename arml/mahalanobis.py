@@ -57,7 +57,7 @@ class MahalanobisMetric:
 
     @classmethod
     def euclidean(cls, n_features: int) -> MahalanobisMetric:
-        """M = I in ``n_features`` dimensions."""
+        """M = I in ``n_features`` (D, at least 1) dimensions; ValueError for fewer."""
         return cls(np.eye(n_features))
 
     @classmethod
@@ -104,14 +104,17 @@ class MahalanobisMetric:
         return self.components.T @ self.components
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """u = G x for each row of X: shape (n, D) → (n, r). Squared Euclidean distances of u are d_M of x."""
+        """u = G x for each row of X: shape (n, D) → (n, r). Squared Euclidean distances of u are d_M of x.
+
+        ValueError where X is not finite or of another width than D.
+        """
         points = check_features(X, n_features=self.n_features)
         return points if self.is_identity else points @ self.components.T
 
     def distances(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
         """All d_M of rows of X and Y: shapes (n, D), (m, D) → (n, m), squared, from differences (no cancellation).
 
-        Cost: O(n m (D + r)) time, O(m (D + r)) memory beside the result.
+        Errors are those of :meth:`transform`. Cost: O(n m (D + r)) time, O(m (D + r)) memory beside the result.
         """
         left, right = self.transform(X), self.transform(Y)
         return np.stack([np.square(right - row).sum(axis=1) for row in left])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_choice", "check_flag", "check_int", "check_positive"]
+__all__ = ["check_choice", "check_device", "check_flag", "check_int", "check_positive"]
 
 
 def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) -> None:
@@ -34,6 +34,16 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
     names = tuple(known)
     if not isinstance(value, str) or value not in names:
         raise ValueError(f"{name} must be one of {', '.join(names)}; got {value!r}")
+
+
+def check_device(device: str) -> None:
+    """Raise ValueError unless torch can put something on ``device`` on this machine."""
+    import torch
+
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (RuntimeError, AssertionError) as err:
+        raise ValueError(f"device {device!r} cannot be used here: {err}; 'cpu' always can") from err
 
 
 def check_flag(name: str, value: Any) -> None:

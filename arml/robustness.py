@@ -81,8 +81,20 @@ class RobustnessMixin:
         Returns
         -------
         ndarray of shape (n,)
-            No perturbation shorter than this changes a right prediction; 0 where nothing is proved, inf where nothing
-            can. In raw units rounding of the scaling is subtracted.
+            ℓ2 lengths (or of ``norm``), in ``units``. No perturbation shorter than this changes a right prediction; 0
+            where nothing is proved, inf where nothing can. In raw units rounding of the scaling is subtracted.
+
+        Raises
+        ------
+        ValueError, NotFittedError
+            As :func:`arml.certify.certified_radii` and the class say; ``units="raw"`` also where spans differ.
+
+        Examples
+        --------
+        >>> from arml import MahalanobisKNN
+        >>> knn = MahalanobisKNN(n_neighbors=3).fit([[0.0], [0.5], [4.0], [5.0]], [0, 0, 1, 1])
+        >>> knn.certify([[1.0], [4.0]], [0, 1]).round(6).tolist()
+        [1.5, 1.5]
         """
         from arml.certify import certify_points
 
@@ -112,6 +124,24 @@ class RobustnessMixin:
             For K = 1 and K > 1, both with ``lower`` ≤ radius ≤ ``upper`` and ``status``, shapes (n,). ``perturbation``
             (K = 1) is of scaled features, or in raw units as the radii; ``adversarial`` (K > 1) are raw features, which
             ``predict`` misclassifies. ``certificates`` (K = 1) stay in the scaled space, where they can be checked.
+
+        Raises
+        ------
+        ValueError, NotFittedError
+            As those functions and the class say.
+        TypeError
+            An option that K = 1, or K > 1, has not; the message lists what there is.
+
+        Examples
+        --------
+        >>> from arml import MahalanobisKNN
+        >>> X, y = [[0.0], [0.5], [4.0], [5.0]], [0, 0, 1, 1]
+        >>> one = MahalanobisKNN(1).fit(X, y).verify([[1.0]], [0])
+        >>> one.lower.round(6).tolist(), one.upper.round(6).tolist(), one.status.tolist()
+        ([1.25], [1.25], ['exact'])
+        >>> three = MahalanobisKNN(3).fit(X, y).verify([[1.0]], [0], programs=20, nodes=100)
+        >>> three.lower.round(6).tolist(), three.upper.round(6).tolist(), three.status.tolist()
+        ([1.5], [1.5], ['exact'])
         """
         self._check_units(units)
         raw, scaled = self._scaled(X)
@@ -161,6 +191,21 @@ class RobustnessMixin:
         AttackResult
             ``adversarial``: raw features, shape (n, D), NaN where nothing was found; ``norm``: ℓ2 lengths of the ways
             there, shape (n,), inf where nothing was found; ``status``: "misclassified", "bounded" or "unsolved".
+
+        Raises
+        ------
+        ValueError, NotFittedError
+            An unknown algorithm; else as its function and the class say.
+        TypeError
+            An option that the algorithm has not; the message lists what there is.
+
+        Examples
+        --------
+        >>> from arml import MahalanobisKNN
+        >>> knn = MahalanobisKNN(n_neighbors=3).fit([[0.0], [0.5], [4.0], [5.0]], [0, 0, 1, 1])
+        >>> found = knn.attack([[1.0]], [0])
+        >>> found.norm.round(6).tolist(), found.adversarial.round(6).tolist(), knn.predict(found.adversarial).tolist()
+        ([1.5], [[2.5]], [1])
         """
         from arml.attacks import POINT_ATTACKS
 
@@ -203,7 +248,21 @@ class RobustnessMixin:
         Returns
         -------
         ndarray of shape (R,)
-            Shares in [0, 1].
+            Shares in [0, 1]; shape (1,) for a number.
+
+        Raises
+        ------
+        ValueError, NotFittedError
+            An unknown kind, radii negative or not finite; else as that method says.
+        TypeError
+            An option that the method has not.
+
+        Examples
+        --------
+        >>> from arml import MahalanobisKNN
+        >>> knn = MahalanobisKNN(n_neighbors=3).fit([[0.0], [0.5], [4.0], [5.0]], [0, 0, 1, 1])
+        >>> knn.robust_error([[1.0], [2.0], [3.0]], [0, 0, 0], [0.0, 1.0, 2.0]).tolist()  # radii 1.5, 0.5 and 0
+        [0.3333333333333333, 0.6666666666666666, 1.0]
         """
         from arml.curves import robust_error
 

@@ -103,8 +103,11 @@ def exact_radii(
     Raises
     ------
     ValueError
-        Non-finite features, a label unseen in training, fewer than two classes, wrong dimension, M not symmetric
-        or not PSD, an unknown norm, bounds that are not finite with low < high, features too large for squares.
+        Non-finite features, no point, a label unseen in training, fewer than two classes, wrong dimension, M not
+        symmetric or not PSD, an unknown norm, bounds that are not finite with low < high, tolerance or a time limit not
+        positive, features too large for squares.
+    NotFittedError
+        M is a learner that has not been fitted.
 
     Notes
     -----

@@ -81,12 +81,21 @@ def boundary_attack(
     ValueError
         NaN or infinite features, fewer than two classes, labels unseen in training, K > N, an M that is no
         metric, steps or batch_size out of range, seeds or indices negative or of the wrong length, bounds that
-        are not lower < upper.
+        are not finite with low < high, an unknown init.
+    NotFittedError
+        M is a learner that has not been fitted.
 
     Notes
     -----
     Cost a step and point: about O((2K + 26 + D) r) (see :class:`arml.attacks.forward.PrunedForward`), twice in
     every tenth step. Global random state is neither read nor changed.
+
+    Examples
+    --------
+    >>> from arml.attacks import boundary_attack
+    >>> found = boundary_attack([[0.1], [0.2], [0.8], [0.9]], [0, 0, 1, 1], [[0.3]], [0], n_neighbors=3, steps=100)
+    >>> found.status.tolist(), bool(0.2 <= found.norm[0] < 0.25), found.adversarial.shape  # the exact radius is 0.2
+    (['bounded'], True, (1, 1))
     """
     return boundary_points(
         reference_set(X_train, y_train, M, queries=True),

@@ -87,6 +87,8 @@ def geometric_attack(
         NaN or infinite features, fewer than two classes, labels unseen in training, K > N, an M that is no metric,
         programs or time limit not positive, seeds or indices negative or of the wrong length, bounds not finite with
         low < high.
+    NotFittedError
+        M is a learner that has not been fitted.
 
     Notes
     -----

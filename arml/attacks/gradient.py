@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from arml.attacks.forward import Floats
 from arml.attacks.model import load_foolbox
@@ -49,6 +50,7 @@ def gradient_attack(
     ----------
     classifier : NetworkClassifier or SmoothedClassifier
     X, y : array-likes of shapes (n, D) and (n,)
+        The points and their true labels.
     algorithm : {"ddn", "fmn"}
         DDN ended nearer on all that was tried, in less time.
     steps : int
@@ -70,6 +72,8 @@ def gradient_attack(
     ------
     ValueError
         An option is out of range, a label unknown, or shapes do not fit.
+    NotFittedError
+        The classifier has not been fitted.
 
     Notes
     -----
@@ -79,6 +83,7 @@ def gradient_attack(
     check_int("steps", steps, 1)
     check_int("draws", draws, 1)
     network = classifier.classifier if isinstance(classifier, SmoothedClassifier) else classifier
+    check_is_fitted(network, "network_")
     points = check_features(X, n_features=network.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), network.classes_)
     names = point_names(indices, len(points))

@@ -73,6 +73,13 @@ def load(
     Notes
     -----
     The raw files pass through a temporary folder; MNIST takes about 2 s and 0.7 GB at the peak.
+
+    Examples
+    --------
+    >>> from arml.datasets import load
+    >>> toy = load("toy")  # built in; radii of it are lengths in features that were scaled to [0, 1]
+    >>> toy.source, toy.radii, float(toy.X_train.min()), float(toy.X_train.max())
+    ('builtin', (0.0, 0.05, 0.1, 0.15, 0.2, 0.25), 0.0, 1.0)
     """
     spec = get_spec(name) if not isinstance(name, DatasetSpec) else name
     with tempfile.TemporaryDirectory(prefix="arml-") as folder:

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
 from arml.learners.checks import check_has_pairs, check_rank
-from arml.parameters import check_choice, check_flag, check_int, check_positive
+from arml.parameters import check_choice, check_device, check_flag, check_int, check_positive
 from arml.resources import single_threaded
 
 if TYPE_CHECKING:
@@ -114,8 +114,13 @@ class ARML(MetricLearner):
 
     Raises
     ------
+    ValueError
+        In ``fit``: a parameter out of range or of another kind (the message names it), a device that is not there, no
+        class with two members, bad data (:meth:`MetricLearner.fit`).
     DataError
         In ``fit``: the checkpoint belongs to other data or parameters, or cannot be read.
+    NotFittedError
+        Anything else before ``fit``.
 
     Notes
     -----
@@ -227,12 +232,7 @@ class ARML(MetricLearner):
             )
 
     def _prepare(self) -> None:
-        import torch
-
-        try:
-            torch.empty(0, device=torch.device(self.device))
-        except (RuntimeError, AssertionError) as err:
-            raise ValueError(f"device {self.device!r} cannot be used here: {err}; 'cpu' always can") from err
+        check_device(self.device)
 
     def _learn(self, X: Floats, codes: Indices) -> LearnedMetric:
         check_has_pairs(codes, self.method)

@@ -158,7 +158,7 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         }
 
     def get_mahalanobis_matrix(self) -> Floats:
-        """M = GᵀG, shape (D, D), symmetric, largest eigenvalue 1."""
+        """M = GᵀG, shape (D, D), symmetric, largest eigenvalue 1. NotFittedError before ``fit``."""
         check_is_fitted(self)
         product = self.components_.T @ self.components_
         matrix: Floats = (product + product.T) / 2
@@ -171,6 +171,8 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         ------
         ValueError
             NaN or infinite values, or another number or other names of features than in ``fit``.
+        NotFittedError
+            Before ``fit``.
         """
         check_is_fitted(self)
         features = check_estimator_features(self, X, reset=False)
@@ -178,7 +180,10 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return mapped
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted learner to the file ``path`` without pickle; :func:`arml.learners.load_learner` reads it."""
+        """Write the fitted learner to the file ``path`` without pickle; :func:`arml.learners.load_learner` reads it.
+
+        Errors are those of :func:`arml.learners.persistence.save_learner`; NotFittedError before ``fit``.
+        """
         from arml.learners.persistence import save_learner
 
         save_learner(self, path)

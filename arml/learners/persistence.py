@@ -65,10 +65,32 @@ def save_learner(learner: MetricLearner, path: str | os.PathLike[str]) -> None:
 def load_learner(path: str | os.PathLike[str]) -> MetricLearner:
     """Read what :func:`save_learner` wrote: a fitted learner of the same class, with the same metric bit for bit.
 
+    Parameters
+    ----------
+    path : path
+        No pickle is read from it.
+
+    Returns
+    -------
+    MetricLearner
+        Fitted.
+
     Raises
     ------
     DataError
         No such file, or not one of a learner, or of a newer version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from arml import Euclidean, load_learner
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "metric.npz"
+    ...     Euclidean().fit([[0.0, 1.0], [1.0, 0.0]], [0, 1]).save(path)
+    ...     load_learner(path).get_mahalanobis_matrix()
+    array([[1., 0.],
+           [0., 1.]])
     """
     from arml.learners import make_learner
 

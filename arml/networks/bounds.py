@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from arml.networks.classifier import NetworkClassifier
@@ -48,6 +49,7 @@ def certified_radii(
     ----------
     classifier : NetworkClassifier, fitted
     X, y : array-likes of shapes (n, D) and (n,)
+        The points and their true labels.
     method : {"crown", "interval"}
         "interval" is much faster and much weaker; "crown" is never below it.
     tolerance : float
@@ -62,14 +64,29 @@ def certified_radii(
     Raises
     ------
     ValueError
-        A label is unknown, or shapes do not fit.
+        A label is unknown, shapes do not fit, features are NaN or infinite, the method is unknown or the tolerance not
+        positive.
+    NotFittedError
+        The classifier has not been fitted.
 
     Notes
     -----
-    Cost of a step and point with CROWN: for each pair of layers a product of their weight matrices.
+    Cost of a step and point with CROWN: for each pair of layers a product of their weight matrices. A search takes
+    some dozen steps.
+
+    Examples
+    --------
+    >>> from arml.networks import NetworkClassifier, certified_radii
+    >>> network = NetworkClassifier("mlp", hidden=(8,), epochs=100, learning_rate=0.05)
+    >>> network = network.fit([[0.0], [1.0], [4.0], [5.0]], [0, 0, 1, 1])
+    >>> crown = certified_radii(network, [[1.0], [4.0]], [0, 0])
+    >>> interval = certified_radii(network, [[1.0], [4.0]], [0, 0], method="interval")
+    >>> bool(crown[0] >= interval[0] > 0), float(crown[1])  # the second point is not of class 0
+    (True, 0.0)
     """
     check_choice("method", method, METHODS)
     check_positive("tolerance", tolerance)
+    check_is_fitted(classifier, "network_")
     points = check_features(X, n_features=classifier.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)
     network = classifier.network_.to("cpu", torch.float64)
@@ -119,6 +136,7 @@ def score_bounds(
     ValueError
         Also where a radius is negative or not finite.
     """
+    check_is_fitted(classifier, "network_")
     check_choice("method", method, METHODS)
     points = check_features(X, n_features=classifier.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)

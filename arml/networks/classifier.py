@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from arml.parameters import check_choice, check_flag, check_int, check_positive
+from arml.parameters import check_choice, check_device, check_flag, check_int, check_positive
 from arml.resources import Meter, single_threaded
 from arml.validation import check_estimator_features, check_estimator_labels
 
@@ -73,6 +73,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Facts of the fit that do not differ between equal fits.
     seconds_, cpu_seconds_, peak_memory_mib_ : float
         Cost of the fit, see :class:`arml.resources.Meter`.
+
+    Notes
+    -----
+    Cost of a fit: ``epochs`` passes over N points, each a forward and a backward pass of the network. Memory: the
+    training set in float32, once. ``score`` (accuracy) is scikit-learn's. Errors are said at the methods.
+
+    Examples
+    --------
+    >>> from arml.networks import NetworkClassifier, certified_radii
+    >>> line = NetworkClassifier("mlp", hidden=(), epochs=200, learning_rate=0.1)
+    >>> line = line.fit([[0.0], [1.0], [4.0], [5.0]], [0, 0, 1, 1])
+    >>> line.predict([[1.0], [4.0]]).tolist()
+    [0, 1]
+    >>> radius = certified_radii(line, [[1.0], [4.0]], [0, 1])
+    >>> bool(radius.min() > 1 and radius.sum() <= 3)  # the boundary lies between 1 and 4
+    True
     """
 
     def __init__(
@@ -140,10 +156,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike) -> NetworkClassifier:
         """Train on X of shape (N, D) with labels y of shape (N,).
 
+        Returns
+        -------
+        NetworkClassifier
+            Itself.
+
         Raises
         ------
         ValueError
-            A parameter is out of range, X or y is not finite or of another shape, or there is one class only.
+            A parameter is out of range, the device is not there, "cnn" without square images, X or y is not finite or
+            of another shape, or there is one class only.
         DataError
             The checkpoint is of another fit or cannot be read or written.
         """
@@ -152,6 +174,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels = check_estimator_labels(self, y, len(points))
         self.classes_, codes = np.unique(labels, return_inverse=True)
         network = self.initial_network(points.shape[1], len(self.classes_))
+        check_device(self.device)
         from arml.networks.training import Schedule, train
 
         schedule = Schedule(
@@ -208,7 +231,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Scores (logits) of X of shape (n, D), computed in float64; shape (n, C)."""
+        """Scores (logits) of X of shape (n, D), computed in float64; shape (n, C).
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            NaN or infinite values, or another number or other names of features than in ``fit``.
+        """
         import torch
 
         check_is_fitted(self, "network_")
@@ -220,7 +251,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The class of the highest score of each row of X, the first of equal ones; shape (n,)."""
+        """The class of the highest score of each row of X, the first of equal ones; shape (n,).
+
+        Errors are those of :meth:`decision_function`.
+        """
         best = self.decision_function(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[best]
         return labels

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from arml.networks.classifier import NetworkClassifier
@@ -61,6 +62,24 @@ class SmoothedClassifier:
         A radius may be wrong with this probability.
     random_state : int
         With a point's index, the seed of its noise.
+
+    Raises
+    ------
+    ValueError
+        ``sigma`` is not positive, ``n0`` or ``n`` below 1, ``alpha`` outside (0, 1), ``random_state`` negative.
+    NotFittedError
+        The classifier has not been fitted.
+
+    Examples
+    --------
+    >>> from arml.networks import NetworkClassifier, SmoothedClassifier
+    >>> network = NetworkClassifier("mlp", hidden=(), noise=0.5, epochs=100, learning_rate=0.1)
+    >>> network = network.fit([[0.0], [1.0], [4.0], [5.0]], [0, 0, 1, 1])
+    >>> found = SmoothedClassifier(network, 0.5, n=1000).certified_radii([[0.0], [5.0]])
+    >>> found.prediction.tolist(), found.abstained.tolist()
+    ([0, 1], [False, False])
+    >>> found.radius.round(2).tolist()  # 0.5 Φ⁻¹(0.001^(1/1000)): all of 1000 samples agree
+    [1.23, 1.23]
     """
 
     def __init__(
@@ -78,6 +97,7 @@ class SmoothedClassifier:
         check_int("n", n, 1)
         check_int("random_state", random_state, 0)
         check_positive("alpha", alpha)
+        check_is_fitted(classifier, "network_")
         if alpha >= 1:
             raise ValueError(f"alpha must be below 1, got {alpha!r}")
         self.classifier, self.sigma = classifier, float(sigma)
@@ -95,6 +115,12 @@ class SmoothedClassifier:
         Returns
         -------
         SmoothedRadii
+            The radii are about the predicted classes, right or wrong: compare ``prediction`` with the labels.
+
+        Raises
+        ------
+        ValueError
+            NaN or infinite features, another number of them than the network has, indices negative or not one a point.
 
         Notes
         -----
@@ -111,7 +137,7 @@ class SmoothedClassifier:
         return SmoothedRadii(self.classifier.classes_[prediction], radius, radius == 0)
 
     def predict(self, X: ArrayLike, indices: ArrayLike | None = None) -> NDArray[Any]:
-        """The class that n0 samples favour at X; parameters as in :meth:`certified_radii`; shape (n,)."""
+        """The class that n0 samples favour at X; parameters and errors as in :meth:`certified_radii`; shape (n,)."""
         points = check_features(X, n_features=self.classifier.n_features_in_)
         names = point_names(indices, len(points))
         chosen = [self._favoured(point, name) for point, name in zip(points, names)]
@@ -155,7 +181,14 @@ def lower_confidence_bound(votes: int, n: int, alpha: float) -> float:
     -------
     float
         0 without successes.
+
+    Raises
+    ------
+    ValueError
+        Not 0 ≤ votes ≤ n with n ≥ 1, or alpha outside (0, 1).
     """
+    if not (0 <= votes <= n and n >= 1 and 0 < alpha < 1):
+        raise ValueError(f"0 <= votes <= n, n >= 1 and 0 < alpha < 1 must hold, got {votes!r}, {n!r} and {alpha!r}")
     from scipy.stats import beta
 
     return 0.0 if votes == 0 else float(beta.ppf(alpha, votes, n - votes + 1))

@@ -39,12 +39,14 @@ def test_reruns_by_the_clock_pull_reproduce_push_and_record(team: Workspace, ser
     head = git("rev-parse", "HEAD", cwd=team.path).strip()
     process = team.start(sys.executable, "-m", "flows.schedule", "--every", "8")
     try:
-        assert wait_for(lambda: len(history(team)) >= 2, 240)
+        twice = wait_for(lambda: len(history(team)) >= 2, 90)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
             process.kill()
+    runs = asked(server, "/flow_runs/filter", {"flows": {"name": {"any_": ["rerun"]}}})
+    assert twice, (output, [run["state"] for run in runs])
     assert "reruns of HEAD every 8 s" in output
     assert wait_for(lambda: not living_in(team.path), 60), living_in(team.path)
     first, second = history(team)[:2]

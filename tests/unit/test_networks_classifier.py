@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 import arml.networks.training as training
+from arml.attacks.gradient import gradient_attack
 from arml.errors import DataError
-from arml.networks import NetworkClassifier
+from arml.networks import NetworkClassifier, certified_radii, score_bounds
 from arml.networks.layers import Convolution, build_network
 
 
@@ -133,3 +136,15 @@ def test_a_convolution_and_its_transpose_are_one_matrix(side: int) -> None:
     assert torch.allclose(second.windows(first(x)), there * through, atol=1e-12)
     seen = second.weight.flatten(1) @ second.windows(first(x)).mT
     assert torch.allclose(seen.flatten(1), second(first(x)), atol=1e-12)
+
+
+def test_what_needs_a_fitted_network_says_so() -> None:
+    X, y = clouds()
+    for call in (certified_radii, partial(score_bounds, radius=0.1), gradient_attack):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            call(NetworkClassifier(), X, y)
+
+
+def test_a_device_that_is_not_there_is_refused_before_training() -> None:
+    with pytest.raises(ValueError, match=r"device 'cuda:99' cannot be used here.*'cpu' always can"):
+        NetworkClassifier(device="cuda:99").fit(*clouds())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
+from sklearn.exceptions import NotFittedError
 
 from arml.networks import NetworkClassifier, SmoothedClassifier, lower_confidence_bound
 
@@ -88,3 +89,16 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
         SmoothedClassifier(linear(), **{"sigma": 1.0, **options})
     with pytest.raises(ValueError, match="indices must be 1 whole numbers"):
         SmoothedClassifier(linear(), 1.0).certified_radii([[0.0, 0.0]], [-1])
+
+
+@pytest.mark.parametrize(
+    ("votes", "n", "alpha"), [(11, 10, 0.1), (-1, 10, 0.1), (0, 0, 0.1), (5, 10, 0.0), (5, 10, 1.0)]
+)
+def test_the_bound_refuses_what_is_no_count_or_probability(votes: int, n: int, alpha: float) -> None:
+    with pytest.raises(ValueError, match=r"0 <= votes <= n.*got"):
+        lower_confidence_bound(votes, n, alpha)
+
+
+def test_an_unfitted_network_is_not_smoothed() -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        SmoothedClassifier(NetworkClassifier(), 0.5)
