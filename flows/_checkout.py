@@ -54,7 +54,7 @@ def dvc(*arguments: str, folder: Path | None = None) -> tuple[int, str]:
     done = subprocess.run(
         dvc_command(*arguments),
         cwd=folder or CLONE,
-        env=stage_environment(),
+        env={**stage_environment(), "COLUMNS": "10000"},  # lest it folds what it prints
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

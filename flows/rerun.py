@@ -77,6 +77,9 @@ def rerun() -> dict[str, Any]:
             return _rerun(schedule)
     except Timeout:
         raise RerunError("another scheduled rerun is at work here; this one does nothing") from None
+    except Exception as error:  # said here too: what serves it prints nothing of a flow
+        print(f"[arml] rerun failed: {error}", flush=True)
+        raise
 
 
 def _rerun(schedule: dict[str, Any]) -> dict[str, Any]:
@@ -167,5 +170,5 @@ def _publish(lineage: Lineage, clone: Path) -> None:
     reports = clone / "reports"
     if not lineage.failed:
         _artifacts.publish_report(reports, sorted(path for path in reports.rglob("*") if path.is_file()))
-    outcome = f"failed: {lineage.failed}" if lineage.failed else f"results in {lineage.results[:12]}"
-    print(f"[arml] rerun of {lineage.commit[:12]}: {outcome} ({lineage.seconds} s)", flush=True)
+        took = f"{lineage.seconds} s"
+        print(f"[arml] rerun of {lineage.commit[:12]}: results in {lineage.results[:12]} ({took})", flush=True)

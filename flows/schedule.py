@@ -55,8 +55,12 @@ def _once() -> int:
 
 
 def _serve(schedule: dict[str, Any], every: float | None, url: str) -> int:
+    import warnings
+
     from prefect.flows import EntrypointType
 
+    # Prefect's own, when it is told to end
+    warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited", category=RuntimeWarning)
     from flows.rerun import rerun
 
     when = f"every {every:g} s" if every else f"at {schedule['cron']!r} {schedule['timezone']}"
