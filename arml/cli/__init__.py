@@ -7,6 +7,6 @@ One module a command, each thin: it reads files (:mod:`arml.cli.inputs`), calls 
 
 from __future__ import annotations
 
-from arml.cli.app import app, main
+from arml.cli.program import app, main
 
 __all__ = ["app", "main"]

@@ -110,7 +110,7 @@ def test_its_links_lead_somewhere(link: str) -> None:
 def test_its_commands_have_the_options_that_they_are_given() -> None:
     from typer.testing import CliRunner
 
-    from arml.cli.app import app
+    from arml.cli.program import app
 
     for line in blocks("sh")[0].splitlines():
         _, command, *words = line.split()

@@ -68,7 +68,7 @@ def test_the_example_runs_and_its_numbers_hold_together():
 def test_the_tree_names_what_is_there():
     tree = README.split("## The tree")[1].split("##")[0]
     named = re.findall(r"\b([a-z_]+\.py|[a-z]+/)(?=[\s:,]|$)", tree)
-    places = [ROOT, ROOT / "arml", ROOT / "tests", ROOT / "flows", ROOT / "reports"]
+    places = [ROOT, ROOT / "arml", ROOT / "tests", ROOT / "flows", ROOT / "reports", ROOT / "docs"]
     for name in named:
         assert any((place / name).exists() for place in places), name
     assert len(named) > 15

@@ -13,6 +13,7 @@ from workspace import ROOT, Workspace, base_environment, clone
 
 from flows._study import merge
 
+STUDY = ("test_faults", "test_injected_faults", "test_toy_study")
 _SERVER = """
 import sys
 from flows import _server
@@ -24,10 +25,10 @@ _server.release()
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All integration tests in one worker: they share the finished study."""
+    """Integration tests in two workers at most, half of the time each: those of one share the finished study."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("study"))
+            item.add_marker(pytest.mark.xdist_group("study" if item.path.stem in STUDY else "more"))
 
 
 def toy_params() -> dict[str, object]:

@@ -47,7 +47,7 @@ def test_reruns_by_the_clock_pull_reproduce_push_and_record(team: Workspace, ser
         if process.poll() is None:
             process.kill()
     runs = asked(server, "/flow_runs/filter", {"flows": {"name": {"any_": ["rerun"]}}})
-    assert twice, (output, [(run['state']['name'], run['state'].get('message'), run['expected_start_time']) for run in runs][-6:])
+    assert twice, (output, [(run["state"]["name"], run["state"]["message"]) for run in runs])
     assert "reruns of HEAD every 8 s" in output
     assert wait_for(lambda: not living_in(team.path), 60), living_in(team.path)
     first, second = history(team)[:2]
