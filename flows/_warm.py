@@ -16,7 +16,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -143,10 +142,12 @@ def _become(arguments: list[str], environment: dict[str, str], _streams: list[No
 
 def _end_with_parent() -> None:
     """End as soon as ``python -m flows STAGE``, which stands for this process in DVC's eyes, is gone."""
+    from flows import _watch
+
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+        _watch.end()
 
 
 if __name__ == "__main__":

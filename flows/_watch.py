@@ -33,7 +33,7 @@ def die_with(*pids: int, poll: float = 1.0, grace: float = 10.0) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             watched.append(psutil.Process(pid))
             continue
-        _end(grace)
+        end(grace)
     if watched:
         thread = threading.Thread(target=_watch, args=(watched, poll, grace), name="watch", daemon=True)
         thread.start()
@@ -50,10 +50,11 @@ def _watch(processes: Sequence[psutil.Process], poll: float, grace: float) -> No
     with contextlib.suppress(psutil.NoSuchProcess):
         while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
             time.sleep(poll)
-    _end(grace)
+    end(grace)
 
 
-def _end(grace: float) -> None:
+def end(grace: float = 10.0) -> None:
+    """End this process: SIGTERM, and for good if it does not follow within `grace` seconds."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)
     os.kill(os.getpid(), signal.SIGKILL)
