@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import ForkServerContext
 from typing import Self
 
 from prefect.task_runners import ProcessPoolTaskRunner
 
-from flows import _warm
+_ready: ForkServerContext | None = None
+
+
+def fork_from(context: ForkServerContext) -> None:
+    """From now on, have workers of this process come from there."""
+    global _ready
+    _ready = context
 
 
 class ProcessRunner(ProcessPoolTaskRunner):
@@ -15,11 +22,11 @@ class ProcessRunner(ProcessPoolTaskRunner):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        context, spawning = _warm.worker_context(), self._executor
-        if context is not None and spawning is not None:  # it has started no process yet
+        spawning = self._executor
+        if _ready is not None and spawning is not None:  # it has started no process yet
             self._executor = ProcessPoolExecutor(
                 max_workers=self._max_workers,
-                mp_context=context,
+                mp_context=_ready,
                 initializer=spawning._initializer,
                 initargs=spawning._initargs,
             )

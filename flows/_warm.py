@@ -41,7 +41,6 @@ PRELOAD = (
     "arml.neighbors",
     "arml.results",
 )
-_workers: ForkServerContext | None = None
 
 
 def supported() -> bool:
@@ -85,11 +84,6 @@ def run(arguments: Sequence[str]) -> int | None:
     return code if code >= 0 else 128 - code
 
 
-def worker_context() -> ForkServerContext | None:
-    """Where worker processes of this stage come from, if it was forked itself."""
-    return _workers
-
-
 class Stream:
     """One of this process's streams, which goes along to the process that is forked."""
 
@@ -128,13 +122,12 @@ def _attach(address: str) -> ForkServerContext:
 
 def _become(arguments: list[str], environment: dict[str, str], _streams: list[None]) -> None:
     """In the forked process, whose streams have arrived with the arguments: be the stage."""
-    global _workers
     os.environ.clear()
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
-    _workers = _attach(json.loads(environment[VARIABLE])["address"])
-    from flows import _stage
+    from flows import _pool, _stage
 
+    _pool.fork_from(_attach(json.loads(environment[VARIABLE])["address"]))
     code = _stage.main(arguments)
     atexit._run_exitfuncs()  # as an interpreter of its own would; a forked one skips them
     sys.exit(code)
