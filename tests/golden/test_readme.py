@@ -167,3 +167,11 @@ def test_every_link_and_figure_leads_to_a_file() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert len(links) > 8
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_the_worked_sweep_is_its_report():
+    block = re.search(r"<!-- learning rate: (\S+) -->\n(.*?)<!-- /learning rate -->", README, re.DOTALL)
+    assert block is not None
+    page = (ROOT / block[1]).read_text(encoding="utf-8")
+    assert block[2].strip() == page.split("## Learning rate\n\n")[1].split("\n\n")[0]
+    assert (ROOT / "reports/sensitivity/sensitivity.svg").is_file()
