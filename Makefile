@@ -104,7 +104,7 @@ bench-exact: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.exact
 
 faults: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration/test_injected_faults.py --faults 60 -s
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration/many_faults.py --faults 60 -s
 
 docs: $(STAMP)
 	@$(BIN)/python -m docs.build

@@ -13,7 +13,7 @@ from workspace import ROOT, Workspace, base_environment, clone
 
 from flows._study import merge
 
-STUDY = ("test_faults", "test_injected_faults", "test_toy_study")
+STUDY = ("test_faults", "test_toy_study")
 _SERVER = """
 import sys
 from flows import _server

@@ -1,4 +1,4 @@
-"""A full disk, a folder that cannot be written to, a clock that jumps: told clearly, and nothing is lost."""
+"""A full disk, a folder that cannot be written to: told clearly, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from injection import wait_for
 from workspace import Workspace
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 ROOMS = ("data/metrics", "data/networks", "data/certificates", "data/results", "data/work")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root; CI has it")
 
@@ -71,28 +67,3 @@ def test_a_read_only_folder_is_told_and_nothing_is_lost(finished: tuple[Workspac
     small_disk.stage("attack", "--dataset", "toy")
     small_disk.stage("tighten", "--dataset", "toy")
     assert small_disk.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
-
-
-@pytest.mark.skipif(not FAKETIME.is_file(), reason="Debian's package faketime sets another clock; CI has it")
-@pytest.mark.parametrize("jump", ["-3d", "+400d"])
-def test_a_clock_that_jumps_changes_nothing(
-    finished: tuple[Workspace, str], study: Workspace, tmp_path: Path, jump: str
-) -> None:
-    work = study.path / "data" / "work" / "toy" / "verify"
-    shutil.rmtree(work)
-    (study.path / "data/results/toy/exact.parquet").unlink()
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    running = study.start(
-        *(sys.executable, "-m", "flows", "verify", "--dataset", "toy"),
-        LD_PRELOAD=str(FAKETIME),
-        FAKETIME_TIMESTAMP_FILE=str(clock),
-        FAKETIME_CACHE_DURATION="1",  # seconds between two looks at that file
-        DONT_FAKE_MONOTONIC="1",
-        NO_FAKE_STAT="1",
-    )
-    assert wait_for(lambda: list(work.glob("records/*.json")) or running.poll() is not None, 120)
-    clock.write_text(jump)
-    output, _ = running.communicate(timeout=180)
-    assert running.returncode == 0, output
-    assert study.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
