@@ -1,4 +1,4 @@
-"""Kills at random moments of every stage, and a clock that jumps: the bytes are those of an undisturbed run (make faults)."""
+"""Kills at random moments of every stage, and a clock that jumps: always the same bytes (make faults)."""
 
 from __future__ import annotations
 
