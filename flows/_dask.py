@@ -68,11 +68,14 @@ def _ask(client: Client, server: str) -> list[Facts]:
     """
     with _cluster.visitor(server) as visit:
         scheduler: Facts = client.run_on_scheduler(visit)
+        with contextlib.suppress(TimeoutError):  # they may be starting; require_fit says it if none comes
+            client.wait_for_workers(1, timeout=_cluster.LIMIT)
         found: dict[str, Facts] = client.run(visit)
         stale = [address for address, facts in found.items() if _cluster.is_stale(facts)]
         if stale:
             # where no nanny can restart it, a worker is still stale, and require_fit says what to do
             with contextlib.suppress(ValueError, TimeoutError):
                 client.restart_workers(stale, timeout=_cluster.LIMIT)
+                client.wait_for_workers(len(found), timeout=_cluster.LIMIT)
                 found = client.run(visit)
     return [*found.values(), _cluster.as_reader(scheduler)] if found else []
