@@ -13,27 +13,12 @@ import pytest
 import yaml
 
 from flows._cache import module_closure
+from flows._stage import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 ARML = sorted((ROOT / "arml").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
 LEARNING = {"sklearn", "torch", "metric_learn", "foolbox", "eagerpy", "scipy", "numpy", "pyarrow", "pandas"}
-STAGES = (
-    "download",
-    "preprocess",
-    "train",
-    "verify",
-    "certify",
-    "check",
-    "attack",
-    "tighten",
-    "train_networks",
-    "certify_networks",
-    "attack_networks",
-    "report",
-    "runtime",
-    "runtime_report",
-)
 
 
 def imported(path: Path) -> set[str]:
@@ -93,6 +78,12 @@ def test_flows_build_no_shell_command(path: Path) -> None:
 def wiring() -> dict[str, dict[str, object]]:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     return {name: stage.get("do", stage) for name, stage in stages.items()}
+
+
+def test_dvc_yaml_wires_every_stage_there_is() -> None:
+    assert {name: stage["cmd"] for name, stage in wiring().items()} == {
+        name: f"python -m flows {name}" for name in STAGES
+    }
 
 
 def test_dvc_yaml_has_no_numbers() -> None:
