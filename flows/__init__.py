@@ -22,6 +22,8 @@ _SETTINGS = {
     "PREFECT_API_REQUEST_TIMEOUT": "120",
     "PREFECT_API_DATABASE_TIMEOUT": "60",
     "PREFECT_API_DATABASE_CONNECTION_TIMEOUT": "60",
+    # a server that has died is given up in a quarter of a minute a call, not in a whole one
+    "PREFECT_CLIENT_MAX_RETRIES": "3",
     # records of tasks are JSON: nothing pickled is ever written or loaded
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     # its server keeps the log of failures; on the console one clear line is printed instead

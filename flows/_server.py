@@ -97,6 +97,12 @@ def read_record() -> dict[str, Any] | None:
         return None
 
 
+def pid_of(url: str) -> int | None:
+    """The process that serves `url`, if it is the recorded one; None if it is somebody else's, perhaps elsewhere."""
+    record = read_record()
+    return int(record["pid"]) if record is not None and record["url"] == url else None
+
+
 def ensure_server(say: Callable[[str], None] = lambda line: None) -> str:
     """URL of a healthy Prefect API: the one in PREFECT_API_URL, else the recorded one, else a new one."""
     given = os.environ.get("PREFECT_API_URL", "")

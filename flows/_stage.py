@@ -78,15 +78,19 @@ def _run(stage: str, params: dict[str, Any], arguments: dict[str, str]) -> int:
     except _server.ServerError as error:
         return _fail(error, 1)
     os.environ["PREFECT_API_URL"] = url
+    import httpx
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     module = importlib.import_module(f"flows.{stage}")
+    lost = f"{stage}: the Prefect server at {url} is gone; what was computed is kept, the next run goes on from there"
     try:
-        with temporary_settings({PREFECT_API_URL: url}):
+        with temporary_settings({PREFECT_API_URL: url}), _watch.needing(_server.pid_of(url), lost):
             flow = module.flow_.with_options(task_runner=_runner.make_task_runner(params["run"], stage, **arguments))
             flow(**arguments)
     except (_runner.StageError, ArmlError, _params.ParamsError, OSError) as error:
         return _fail(error, 1)
+    except httpx.TransportError as error:
+        _watch.give_up(f"{lost} ({error})")
     finally:
         _server.release()
     return 0

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -44,6 +45,33 @@ def die_with_owner() -> None:
     owner = os.environ.get(OWNER, "")
     if owner.isdigit():
         die_with(int(owner))
+
+
+@contextlib.contextmanager
+def needing(pid: int | None, line: str, poll: float = 1.0) -> Iterator[None]:
+    """While inside, `give_up` with `line` as soon as the process `pid` no longer lives; None is none to look at."""
+    left = threading.Event()
+
+    def look() -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                if left.wait(poll):
+                    return
+        give_up(line)
+
+    if pid is not None:
+        threading.Thread(target=look, name="needed", daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
+
+
+def give_up(line: str) -> NoReturn:
+    """End this process at once with an error of one line: nothing that it still wants to do can be done."""
+    print(f"error: {line}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _watch(processes: Sequence[psutil.Process], poll: float, grace: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -77,22 +78,18 @@ def part_of(main: int, victim: str) -> psutil.Process | None:
 class Fault:
     """What was done, and to what."""
 
-    aimed: str
     victim: str
     signal: str
-    stage: str  # that ran at that moment; "" before the first and between two
-    code: int
+    stage: str  # that ran at that moment; "" between two
 
     def __str__(self) -> str:
-        return f"{self.signal} to {self.victim} during {self.stage or 'no stage'}: exit code {self.code}"
+        return f"{self.signal} to {self.victim} during {self.stage or 'no stage'}"
 
 
 class Running:
     """The main command at work; knows which stage runs."""
 
     def __init__(self, study: Workspace, **changes: str) -> None:
-        import sys
-
         self.process: subprocess.Popen[str] = study.start(sys.executable, "-m", "flows.repro", **changes)
         self.lines: list[str] = []
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -115,6 +112,10 @@ class Running:
     def over(self) -> bool:
         return self.process.poll() is not None
 
+    def until(self, wanted: Callable[[str], bool], limit: float) -> bool:
+        """Wait for a stage that is wanted, or for the end of the run; say whether it came within the limit."""
+        return wait_for(lambda: self.over() or wanted(self.stage), limit)
+
     def end(self, limit: float) -> int:
         """Wait for its exit code."""
         code = self.process.wait(limit)
@@ -122,44 +123,49 @@ class Running:
         return code
 
 
-def inject(study: Workspace, stage: str, chance: random.Random, own_server: bool) -> Fault | None:
-    """Run the study until `stage` runs, kill one of its processes at a random moment; None if it was over by then.
+def inject(running: Running, victim: str, chance: random.Random) -> Fault | None:
+    """Kill a process of the run, `victim` or another one if there is no such just then; None if it was over."""
+    number = chance.choice(SIGNALS)
+    for part in (victim, *chance.sample(VICTIMS, len(VICTIMS))):
+        stage = running.stage
+        process = None if running.over() else part_of(running.process.pid, part)
+        if process is not None:
+            process.send_signal(number)
+            return Fault(part, number.name, stage)
+    return None
+
+
+def campaign(study: Workspace, stages: list[str], victims: Iterator[str], seed: int, home: Path) -> Iterator[Fault]:
+    """A fault in each of the stages; a run goes on from what the one before has left, or survives its fault.
+
+    A stage that a late signal has passed over is left out. `home` is PREFECT_HOME of runs with a server of their own.
 
     Raises
     ------
     AssertionError
-        The run did not end after it, or left a process behind.
+        A run did not end after a fault, failed without one, or left a process behind.
     """
-    changes = {"PREFECT_API_URL": ""} if own_server else {}
-    running = Running(study, **changes)
-    assert wait_for(lambda: running.over() or running.stage == stage, 300), running.lines
-    time.sleep(chance.uniform(0, 3))
-    parts = [victim for victim in VICTIMS if victim != "server" or own_server]
-    chance.shuffle(parts)
-    number = chance.choice(SIGNALS)
-    victim = None
-    for part in parts:
-        if running.over():
-            break
-        victim, at = part_of(running.process.pid, part), running.stage
-        if victim is not None:
-            victim.send_signal(number)
-            break
-    code = running.end(180)
-    assert wait_for(lambda: not living_in(study.path), 90), living_in(study.path)
-    if victim is None:
-        assert code == 0, running.lines
-        return None
-    return Fault(stage, part, number.name, at, code)
-
-
-def campaign(study: Workspace, stages: list[str], seed: int) -> Iterator[Fault]:
-    """A fault for each of the stages named, in order; each run goes on from what the one before has left."""
-    chance = random.Random(seed)
-    for stage in stages:
-        fault = inject(study, stage, chance, own_server=chance.random() < 0.25)
-        if fault is not None:
+    chance, left = random.Random(seed), set(stages)
+    while left:
+        victim = next(victims)
+        running = Running(study, **({"PREFECT_API_URL": "", "PREFECT_HOME": str(home)} if victim == "server" else {}))
+        faults = 0
+        while not running.over():
+            assert running.until(left.__contains__, 300), running.lines
+            time.sleep(3 * chance.random() ** 2)  # early moments more often: some stages last a second
+            fault = inject(running, victim, chance)
+            if fault is None:
+                break
+            faults += 1
+            left.discard(fault.stage)
             yield fault
+            assert running.until(fault.stage.__ne__, 180), running.lines
+            victim = next(victims)
+        code = running.end(180)
+        assert wait_for(lambda: not living_in(study.path), 90), living_in(study.path)
+        assert code == 0 or faults, running.lines
+        if code == 0:
+            return
 
 
 def told(faults: list[Fault]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import signal
 import sys
@@ -68,6 +70,23 @@ def test_killed_verification_goes_on_and_ends_with_the_same_bytes(
     assert study.hashes(*rooms) == killed
 
 
+def test_a_lost_server_is_told_at_once(
+    finished: tuple[Workspace, str], unattacked: Workspace, home_of_its_own: Path
+) -> None:
+    changes = {"PREFECT_API_URL": "", "PREFECT_HOME": str(home_of_its_own)}
+    records = unattacked.path / "data/work/toy/attack/records"
+    process = unattacked.start(sys.executable, "-m", "flows", "attack", "--dataset", "toy", **changes)
+    assert wait_for(lambda: list(records.glob("*.json")), 120)
+    os.kill(json.loads((home_of_its_own / "server.json").read_text())["pid"], signal.SIGKILL)
+    output, _ = process.communicate(timeout=20)
+    last = output.splitlines()[-1]
+    assert process.returncode == 1 and "Traceback" not in output
+    assert last.startswith("error: attack: the Prefect server at ") and "the next run goes on" in last
+    assert wait_for(lambda: not living_in(unattacked.path), 30), living_in(unattacked.path)
+    assert "12/12 parts, 100 %, 0 reused" not in unattacked.stage("attack", "--dataset", "toy")
+    assert unattacked.study_hashes() == finished[0].study_hashes()
+
+
 def test_sigterm_ends_the_run_in_order(unattacked: Workspace) -> None:
     process = unattacked.start(sys.executable, "-m", "flows.repro", "-s", "attack@toy")
     assert wait_for(lambda: any(p.cmdline()[2:4] == ["flows", "attack"] for p in living_in(unattacked.path)), 120)
@@ -78,10 +97,9 @@ def test_sigterm_ends_the_run_in_order(unattacked: Workspace) -> None:
 
 
 def test_plain_dvc_repro_starts_one_server_that_ends_with_it(
-    finished: tuple[Workspace, str], unattacked: Workspace, tmp_path: Path
+    finished: tuple[Workspace, str], unattacked: Workspace, home_of_its_own: Path
 ) -> None:
-    study, home = unattacked, tmp_path / "home"
-    shutil.copytree(study.environment["PREFECT_HOME"], home, ignore=shutil.ignore_patterns("server*", "owners"))
+    study, home = unattacked, home_of_its_own
     changes = {"PREFECT_API_URL": "", "PREFECT_HOME": str(home)}
     output = study.dvc("repro", "-s", "attack@toy", "certify@toy", "-f", **changes)
     assert "Running stage 'attack@toy'" in output and "Running stage 'certify@toy'" in output

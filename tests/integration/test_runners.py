@@ -18,11 +18,7 @@ import pytest
 from injection import living_in, wait_for
 from workspace import BIN, Workspace
 
-STAGES = ("train", "verify", "attack")
-ROOMS = ("data/metrics", "data/certificates", "data/work", "data/results")
-TRAINED = ("data/metrics/toy", "data/work/toy/train")  # what each of them makes
 VERIFIED = ("data/certificates/toy/exact", "data/work/toy/verify", "data/results/toy/exact.parquet")
-ATTACKED = ("data/work/toy/attack", "data/results/toy/attacked.parquet")
 # run inside the project: six tasks that want one of two devices, two threads each, three at a time
 PROBE = """
 import json, sys, time
@@ -73,14 +69,24 @@ def without(study: Workspace, *made: str, **run: object) -> Workspace:
     return study
 
 
-@pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_a_cluster_of_this_machine_gives_the_same_bytes(
-    finished: tuple[Workspace, str], study: Workspace, runner: str
+@pytest.mark.parametrize(("runner", "shard_size", "said"), [
+    ("auto", 11, "2 processes"), ("dask", 16, "2 workers of dask"), ("ray", 16, "2 workers of ray"),
+])  # fmt: skip
+def test_the_whole_study_by_each_runner_has_the_same_bytes(
+    finished: tuple[Workspace, str], study: Workspace, runner: str, shard_size: int, said: str
 ) -> None:
-    without(study, *TRAINED, *VERIFIED, *ATTACKED, runner=runner)
-    for stage in STAGES:
-        assert f"2 workers of {runner}" in study.stage(stage, "--dataset", "toy")
-    assert study.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
+    study.empty()
+    params = study.params()
+    same_parts = params["run"]["shard_size"] == shard_size
+    study.set_params(params | {"run": params["run"] | {"runner": runner, "workers": 2, "shard_size": shard_size}})
+    output = study.repro()
+    assert output.count(said) >= 5
+    assert study.study_hashes() == finished[0].study_hashes()
+    assert not same_parts or study.computed_hashes() == finished[0].computed_hashes()
+    reports, expected = study.hashes("reports"), finished[0].hashes("reports")
+    assert reports.keys() == expected.keys()
+    timeless = ("runtime", "index.md", "index.html", "timing")
+    assert not {n for n in reports if reports[n] != expected[n] and not any(t in n for t in timeless)}
     assert wait_for(lambda: not living_in(study.path), 60), living_in(study.path)
 
 
@@ -146,7 +152,7 @@ def test_an_existing_dask_cluster_follows_the_code(
 ) -> None:
     without(study, *VERIFIED, runner="dask", cluster=dask_cluster)
     assert f"12 parts, dask at {dask_cluster}" in study.stage("verify", "--dataset", "toy")
-    assert study.hashes(*ROOMS) == finished[0].hashes(*ROOMS)
+    assert study.computed_hashes() == finished[0].computed_hashes()
     code, line = study.path / "flows" / "verify.py", "    with prepared("
     code.write_text(code.read_text().replace(line, f"    (_layout.ROOT / 'witness').touch()\n{line}"))
     code.write_text(code.read_text().replace("import _params", "import _layout, _params"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import toy_params
-from workspace import Workspace, git
+from workspace import BIN, Workspace, git
 
 from arml.results import read_provenance, read_table, write_table
 
@@ -137,26 +137,6 @@ def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:
     assert "mine" in (study.path / "reports" / "index.md").read_text()
 
 
-def test_same_bytes_from_nothing_with_other_shards_and_attacks_in_processes(
-    finished: tuple[Workspace, str], study: Workspace
-) -> None:
-    for name in ("raw", "processed", "metrics", "networks", "certificates", "results", "work", "timings"):
-        shutil.rmtree(study.path / "data" / name)
-    for name in ("reports", ".dvc/cache", ".dvc/tmp"):
-        shutil.rmtree(study.path / name)
-    (study.path / "dvc.lock").unlink()
-    params = study.params()
-    params["run"] |= {"runner": "auto", "workers": 2, "shard_size": 11}
-    study.set_params(params)
-    study.repro()
-    assert study.study_hashes() == finished[0].study_hashes()
-    timeless = ("runtime", "index.md", "index.html", "timing")
-    reports, expected = study.hashes("reports"), finished[0].hashes("reports")
-    assert reports.keys() == expected.keys()
-    differing = {n for n in reports if reports[n] != expected[n] and not any(t in n for t in timeless)}
-    assert not differing
-
-
 def test_tightening_can_be_switched_off(study: Workspace) -> None:
     params = study.params()
     params["tighten"]["n_neighbors"] = []
@@ -186,6 +166,18 @@ def test_a_clone_restores_all_by_dvc_pull(study: Workspace, tmp_path: Path) -> N
     params["train"]["arml"]["max_iter"] += 1  # type: ignore[index]
     colleague.set_params(params)
     assert "6/6 parts, 100 %, 5 reused" in colleague.repro("train@toy")  # the records came with the pull
+
+
+def test_dvc_by_its_path_finds_the_project_s_python(study: Workspace, tmp_path: Path) -> None:
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    (bare / "python").symlink_to(Path(sys.base_prefix) / "bin" / "python3")  # that of the shell: it has no Prefect
+    path = f"{bare}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    repro = (str(BIN / "dvc"), "repro", "-f", "-s", "preprocess@toy")
+    output = study.run(*repro, code=255, PATH=path)
+    assert f"error: {bare / 'python'} has no Prefect" in output and "make env" in output
+    (study.path / ".venv").symlink_to(sys.prefix)
+    assert "preprocess toy: 60 training and 30 test points" in study.run(*repro, PATH=path)
 
 
 def test_an_altered_part_is_computed_again(finished: tuple[Workspace, str], study: Workspace) -> None:

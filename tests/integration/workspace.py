@@ -16,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 ROOMS = ("raw", "processed", "metrics", "results")  # what equal runs make equal, byte for byte
+COMPUTED = (*ROOMS, "networks", "certificates", "work")  # and runs with equal parts
 
 
 def git(*arguments: str, cwd: Path) -> str:
@@ -87,6 +88,16 @@ class Workspace:
                 if file.is_file():
                     found[file.relative_to(self.path).as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
         return found
+
+    def empty(self) -> None:
+        """Make it as it was cloned: nothing computed, nothing in DVC's cache."""
+        for room in (*(f"data/{room}" for room in COMPUTED), "data/timings", "reports", ".dvc/cache", ".dvc/tmp"):
+            shutil.rmtree(self.path / room, ignore_errors=True)
+        (self.path / "dvc.lock").unlink(missing_ok=True)
+
+    def computed_hashes(self) -> dict[str, str]:
+        """Of all that a study computes, its finished parts included."""
+        return self.hashes(*(f"data/{room}" for room in COMPUTED))
 
     def study_hashes(self) -> dict[str, str]:
         return self.hashes(*(f"data/{room}" for room in ROOMS))
