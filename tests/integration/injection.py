@@ -126,6 +126,7 @@ class Running:
 def inject(running: Running, victim: str, chance: random.Random) -> Fault | None:
     """Kill a process of the run, `victim` or another one if there is no such just then; None if it was over."""
     number = chance.choice(SIGNALS)
+    wait_for(lambda: running.over() or part_of(running.process.pid, victim), 2)  # workers come late in a stage
     for part in (victim, *chance.sample(VICTIMS, len(VICTIMS))):
         stage = running.stage
         process = None if running.over() else part_of(running.process.pid, part)
