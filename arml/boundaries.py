@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from arml.figures import BOUNDARIES, Drawn, save_figure
 from arml.learners import make_learner
 from arml.mahalanobis import MahalanobisMetric, as_metric
-from arml.neighbors import predict_labels
 from arml.reference import reference_set
 from arml.study import method_label
 from arml.styles import house_style
@@ -40,7 +39,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 }
 _COLOURS = ("#E69F00", "#0072B2")
 _MARKS = ("^", "s")
-_MARGIN, _GRID = 0.3, 400
+_MARGIN, _GRID = 0.3, 150
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +131,13 @@ def _panel(axes: Axes, fit: ToyFit) -> None:
     across, up = (np.linspace(low[i], high[i], _GRID) for i in range(2))
     plane = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
     reference = reference_set(TOY_POINTS, TOY_LABELS, fit.metric)
-    regions = predict_labels(reference, plane, 1).reshape(_GRID, _GRID)
-    axes.contourf(across, up, regions, levels=[-0.5, 0.5, 1.5], cmap=ListedColormap(_COLOURS), alpha=0.18)
-    axes.contour(across, up, regions, levels=[0.5], colors="#333333", linewidths=1.0)
+    distances = reference.distances(reference.centered(plane))
+    first, second = (distances[:, reference.class_rows(code)].min(axis=1) for code in range(2))
+    # between two points of the training set it is linear in the plane, so that a coarse grid draws straight lines
+    lead = (first - second).reshape(_GRID, _GRID)
+    reach = float(np.abs(lead).max())
+    axes.contourf(across, up, lead, levels=[-reach, 0.0, reach], cmap=ListedColormap(_COLOURS), alpha=0.18)
+    axes.contour(across, up, lead, levels=[0.0], colors="#333333", linewidths=1.0)
     for label, (colour, mark) in enumerate(zip(_COLOURS, _MARKS)):
         own = label == TOY_LABELS
         axes.plot(*TOY_POINTS[own].T, ls="none", marker=mark, ms=6, mfc=colour, mec="#222222", mew=0.6, zorder=3)
