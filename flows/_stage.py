@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows import _layout, _params, _server, _watch
+from flows import _layout, _params, _server, _study, _watch
 
 STAGES = (
     "download",
@@ -50,6 +50,7 @@ def main(argv: list[str]) -> int:
     except _params.ParamsError as error:
         return _fail(error, 2)
     os.chdir(_layout.ROOT)
+    _study.make_rooms(_layout.ROOT)  # by now, where `dvc exp run` works in a folder of its own
     above = [process.pid for process in (_server.dvc_ancestor(),) if process is not None]
     _watch.die_with(*above)
     _watch.die_with_owner()

@@ -1,10 +1,13 @@
-"""A sweep in a clone: points as DVC experiments, finished ones kept, a failing one named and tried again."""
+"""Sweeps in a clone, by DVC's queue and by our list: points are experiments, and finished ones are kept."""
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 
 import yaml
+from injection import wait_for
 from workspace import Workspace, git
 
 SPEC = {
@@ -36,3 +39,22 @@ def test_points_are_experiments_and_finished_ones_are_kept(study: Workspace) -> 
     shown = room.dvc("exp", "show", "-A", "--csv")
     assert "rank-one" in shown and "rank-two" in shown and "toy.certified" in shown
     assert len(git("log", "--oneline", cwd=room.path).splitlines()) == 2  # one for each specification
+
+
+def test_queued_experiments_run_to_their_end(study: Workspace) -> None:
+    study.dvc("exp", "run", "--queue", "-S", "+train.arml.n_components=1,2")  # lists are points
+    study.dvc("queue", "start")
+
+    def over() -> bool:
+        states = study.dvc("queue", "status")
+        return "Running" not in states and "Queued" not in states
+
+    assert wait_for(over, 300)
+    status = study.dvc("queue", "status")
+    assert status.count("Success") == 2, status + study.dvc("queue", "logs", status.splitlines()[1].split()[1])
+    shown = csv.DictReader(io.StringIO(study.dvc("exp", "show", "--csv")))
+    points = {row["train.arml.n_components"]: row for row in shown if row["State"] != "Failed"}
+    assert {"1", "2"} <= points.keys()
+    one, two = ({name: points[rank][name] for name in points[rank] if name.startswith("toy.arml.")} for rank in "12")
+    assert all(one.values()) and all(two.values()) and one != two
+    assert points["1"]["toy.lmnn.certified_3nn"] == points["2"]["toy.lmnn.certified_3nn"]
