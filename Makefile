@@ -30,7 +30,7 @@ help:
 	@echo "make bench-exact  exact 3-NN radii of two classes (minutes), from the mirror; reports/benchmarks"
 	@echo "make docs       guide, reference and gallery as pages that open from disk: docs/_build/index.html"
 	@echo "make faults     kill the toy study 60 times at random moments, compare the bytes (a quarter of an hour)"
-	@echo "make wheel      the library by itself: sdist, wheel, clean environment, its tests"
+	@echo "make wheel      the library by itself: sdist, wheel, clean environment, its unit tests"
 	@echo "make clean-env  remove $(VENV)"
 
 # a study's reports, out of its workspace into this repository
