@@ -17,5 +17,5 @@ settings.load_profile("arml")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults", type=int, default=6, help="kills injected into the toy study (make faults: 60)")
+    parser.addoption("--faults", type=int, default=8, help="kills injected into the toy study (make faults: 60)")
     parser.addoption("--fault-seed", type=int, default=1, help="of their moments, victims and signals")
