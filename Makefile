@@ -29,7 +29,7 @@ help:
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
 	@echo "make bench-exact  exact 3-NN radii of two classes (minutes), from the mirror; reports/benchmarks"
 	@echo "make docs       guide, reference and gallery as pages that open from disk: docs/_build/index.html"
-	@echo "make faults     kill the toy study 60 times at random moments, compare the bytes (a quarter of an hour)"
+	@echo "make faults     kill the toy study 60 times at random moments, compare the bytes (20 minutes)"
 	@echo "make wheel      the library by itself: sdist, wheel, clean environment, its unit tests"
 	@echo "make clean-env  remove $(VENV)"
 

@@ -55,7 +55,7 @@ def needing(pid: int | None, line: str, poll: float = 1.0) -> Iterator[None]:
     def look() -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            while _lives(process):
                 if left.wait(poll):
                     return
         give_up(line)
@@ -68,6 +68,10 @@ def needing(pid: int | None, line: str, poll: float = 1.0) -> Iterator[None]:
         left.set()
 
 
+def _lives(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+
+
 def give_up(line: str) -> NoReturn:
     """End this process at once with an error of one line: nothing that it still wants to do can be done."""
     print(f"error: {line}", file=sys.stderr, flush=True)
@@ -76,7 +80,7 @@ def give_up(line: str) -> NoReturn:
 
 def _watch(processes: Sequence[psutil.Process], poll: float, grace: float) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+        while all(_lives(p) for p in processes):
             time.sleep(poll)
     end(grace)
 
@@ -107,7 +111,7 @@ def sweep_up(pid: int, folder: Path, poll: float = 0.5, grace: float = 5.0) -> N
     seen: dict[int, psutil.Process] = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        while _lives(process):
             seen |= {child.pid: child for child in process.children(recursive=True) if child.pid != os.getpid()}
             time.sleep(poll)
     _, alive = psutil.wait_procs(seen.values(), timeout=grace)

@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 from workspace import Workspace
 
+from flows import _stage
+
 VICTIMS = ("main", "holder", "dvc", "stage", "fork server", "flow", "worker", "server")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
-STAGES = (
-    *("download@toy", "preprocess@toy", "train@toy", "verify@toy", "certify@toy", "check@toy", "attack@toy"),
-    *("tighten@toy", "train_networks@toy", "certify_networks@toy", "attack_networks@toy", "report"),
-)
+# as DVC names those of the toy study
+STAGES = tuple(s if s == "report" else f"{s}@toy" for s in _stage.STAGES if not s.startswith("runtime"))
 
 
 def wait_for(condition: Callable[[], object], limit: float) -> bool:

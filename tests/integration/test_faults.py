@@ -43,7 +43,7 @@ def kill_and_go_on(study: Workspace, stage: str, victim: str) -> int:
     return int(study.repro("-s", f"{stage}@toy").split(" reused")[0].split()[-1])
 
 
-@pytest.mark.parametrize("victim", ["main", "stage"])  # test_injected_faults.py kills the others
+@pytest.mark.parametrize("victim", ["main", "dvc", "stage", "holder", "fork server", "flow"])
 def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(
     finished: tuple[Workspace, str], unattacked: Workspace, victim: str
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_lost_server_is_told_at_once(
     assert process.returncode == 1 and "Traceback" not in output
     assert last.startswith("error: attack: the Prefect server at ") and "the next run goes on" in last
     assert wait_for(lambda: not living_in(unattacked.path), 30), living_in(unattacked.path)
-    assert "12/12 parts, 100 %, 0 reused" not in unattacked.stage("attack", "--dataset", "toy")
+    assert 1 <= int(unattacked.stage("attack", "--dataset", "toy").split(" reused")[0].split()[-1]) <= 12
     assert unattacked.study_hashes() == finished[0].study_hashes()
 
 
