@@ -252,6 +252,26 @@ def test_the_balls_of_figure_1_touch_the_boundary_and_do_not_cross_it() -> None:
     assert "ARML keeps the mean" in boundary_words(same) and "keeps the least" in boundary_words(same)
 
 
+def test_figure_1_divides_the_plane_as_the_nearest_points_do() -> None:
+    from matplotlib.colors import same_color
+
+    fits = fit_toy(METHOD_ORDER, 42)
+    figure, _ = boundary_figure(fits)
+    for axes, fit in zip(figure.axes, fits, strict=True):
+        regions, line = axes.collections
+        G = fit.metric.components
+        on_it = np.concatenate([path.vertices for path in line.get_paths()])
+        lengths = (((on_it[:, None] - TOY_POINTS[None]) @ G.T) ** 2).sum(axis=2)
+        one, other = (lengths[:, label == TOY_LABELS].min(axis=1) for label in (0, 1))
+        assert len(on_it) > 50 and np.abs(one - other).max() < 0.02 * lengths.mean()
+        for label, (path, colour) in enumerate(zip(regions.get_paths(), regions.get_facecolors(), strict=True)):
+            marker = next(
+                drawn for drawn in axes.lines if np.array_equal(drawn.get_xydata(), TOY_POINTS[label == TOY_LABELS])
+            )
+            assert same_color(colour[:3], marker.get_markerfacecolor())
+            assert (path.contains_points(TOY_POINTS) == (label == TOY_LABELS)).all()
+
+
 def test_figure_1_is_the_same_to_the_byte(tmp_path: Path) -> None:
     fits = fit_toy(["euclidean", "lfda"], 42)
     one, two = (draw_boundaries(fits, tmp_path / name) for name in "ab")
