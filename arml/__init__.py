@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from arml.attacks import boundary_attack, geometric_attack
-    from arml.certify import certified_radii
+    from arml.certify.radii import certified_radii
     from arml.curves import robust_error
     from arml.errors import ArmlError, DataError
-    from arml.estimator import MahalanobisKNN
-    from arml.intervals import radius_intervals
+    from arml.estimator.classifier import MahalanobisKNN
+    from arml.intervals.radii import radius_intervals
+    from arml.knn.mahalanobis import MahalanobisMetric
     from arml.learners import ARML, ITML, LFDA, LMNN, NCA, Euclidean, load_learner
-    from arml.mahalanobis import MahalanobisMetric
-    from arml.verify import exact_radii
+    from arml.verify.radii import exact_radii
 
 __version__ = "0.2.0"
 
@@ -30,8 +30,8 @@ _HOMES = {
     "ITML": "arml.learners",
     "LFDA": "arml.learners",
     "LMNN": "arml.learners",
-    "MahalanobisKNN": "arml.estimator",
-    "MahalanobisMetric": "arml.mahalanobis",
+    "MahalanobisKNN": "arml.estimator.classifier",
+    "MahalanobisMetric": "arml.knn.mahalanobis",
     "NCA": "arml.learners",
     "boundary_attack": "arml.attacks",
     "certified_radii": "arml.certify",

@@ -13,8 +13,8 @@ accepted). With 1/p + 1/q = 1 for the norm ‖·‖_p of the perturbation:
 
 **The upper bound**, of K = 1, is a δ no longer than claimed and in the box, with some training point of another class
 as near to x + δ as all of the true class. Ties are lost, and distances that rounding cannot tell apart are ties (see
-:mod:`arml.reference`): accepted is a squared distance that is larger by at most ``_TIES`` times the rounding bound of
-such differences as far as a shortest perturbation can reach. So the prediction changes within a rounding of x + δ.
+:mod:`arml.knn.reference`): accepted is a squared distance that is larger by at most ``_TIES`` times the rounding bound
+of such differences as far as a shortest perturbation can reach. So the prediction changes within a rounding of x + δ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from arml.certificate import Certificate, Proof, Verdict
-from arml.mahalanobis import as_metric
+from arml.knn.mahalanobis import as_metric
 from arml.validation import as_array, check_features, check_training_set
 
 __all__ = ["Certificate", "CertificateChecker", "Proof", "Verdict", "check_certificate"]

@@ -1,4 +1,4 @@
-"""Robust-error curves and their confidence intervals; also the door to the sandwich check (`arml.sandwich`).
+"""Robust-error curves and their confidence intervals; also the door to the sandwich check (`arml.results.sandwich`).
 
 The error at radius r is the share of points whose value is ≤ r: with certificates or exact lower bounds it is
 the certified robust error of eq. (3), never too small; with attack norms it is the empirical robust error of
@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from arml.rows import concat, sort_keys
-from arml.sandwich import Claim, SandwichError, SandwichReport, Violation, check_sandwich
-from arml.schemas import column
+from arml.results.rows import concat, sort_keys
+from arml.results.sandwich import Claim, SandwichError, SandwichReport, Violation, check_sandwich
+from arml.results.schemas import column
 
 __all__ = [
     "INTERVAL_ATTACK",
@@ -147,7 +147,7 @@ class Curve:
     Attributes
     ----------
     dataset, method, kind, algorithm : str
-        What the rows are of, as :mod:`arml.schemas` has it.
+        What the rows are of, as :mod:`arml.results.schemas` has it.
     n_neighbors : int
         K.
     index : ndarray of shape (n,)

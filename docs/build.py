@@ -24,7 +24,7 @@ from pathlib import Path
 from unittest import mock
 
 import arml
-from arml.files import write_bytes
+from arml.system.files import write_bytes
 from docs import gallery
 
 __all__ = ["build", "guide_page", "main", "page", "public_modules", "write_reference"]

@@ -1,8 +1,8 @@
 """Three pictures of what robust radii are, drawn anew from data that come with the library: `python -m docs.gallery`.
 
-The first is Figure 1 of the report (:mod:`arml.boundaries`); the second attacks images of digits; the third draws
-certificates in the plane, where the truth can be seen. Each is an SVG, a PDF and a PNG, and index.md says in words what
-they show. What is drawn is computed here, and tests/documentation/test_gallery.py checks it.
+The first is Figure 1 of the report (:mod:`arml.report.toy_figure`); the second attacks images of digits; the third
+draws certificates in the plane, where the truth can be seen. Each is an SVG, a PDF and a PNG, and index.md says in
+words what they show. What is drawn is computed here, and tests/documentation/test_gallery.py checks it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arml import ARML, MahalanobisKNN
-from arml.boundaries import draw_boundaries, fit_toy
-from arml.figures import Drawn, house_style, save_figure
-from arml.files import write_bytes
 from arml.learners import METHODS
+from arml.report.figures import Drawn, house_style, save_figure
+from arml.report.toy_figure import draw_boundaries, fit_toy
+from arml.system.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

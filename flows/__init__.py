@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from flows import _layout
+from flows import layout
 
 _SETTINGS = {
-    "PREFECT_HOME": str(_layout.PREFECT_HOME),
+    "PREFECT_HOME": str(layout.PREFECT_HOME),
     # no telemetry of either tool
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

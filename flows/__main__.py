@@ -5,23 +5,24 @@ import os
 import sys
 from pathlib import Path
 
-from flows import _layout, _warm
+from flows import layout
+from flows.processes import warm
 
 
 def main(arguments: list[str]) -> int:
-    code = _warm.run(arguments)
+    code = warm.run(arguments)
     if code is None:
         if importlib.util.find_spec("prefect") is None:  # `.venv/bin/dvc repro` in a shell whose python is another one
             return _elsewhere(arguments)
-        from flows import _stage
+        from flows import stage
 
-        code = _stage.main(arguments)
+        code = stage.main(arguments)
     return code
 
 
 def _elsewhere(arguments: list[str]) -> int:
     """Go on as the project's own Python: that of this checkout, or of the one in which its workspace lies."""
-    checkouts = (folder for folder in (_layout.ROOT, *_layout.ROOT.parents) if (folder / "flows/__main__.py").is_file())
+    checkouts = (folder for folder in (layout.ROOT, *layout.ROOT.parents) if (folder / "flows/__main__.py").is_file())
     found = (folder / ".venv" for folder in checkouts if (folder / ".venv/bin/python").is_file())
     own = next((folder for folder in found if folder != Path(sys.prefix)), None)
     if own is None:

@@ -14,8 +14,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flows import _commit, _costs, _layout, _params, _server, _study, _summary, _warm, _watch
-from flows._commands import BusyError, Stopped, dvc_command, exclusive, run_group, signals_as_exit, stage_environment
+from flows import costs, layout
+from flows.params import ParamsError, load_params
+from flows.processes import server, warm, watch
+from flows.processes.commands import (
+    BusyError,
+    Stopped,
+    dvc_command,
+    exclusive,
+    run_group,
+    signals_as_exit,
+    stage_environment,
+)
+from flows.tasks import summary
+from flows.workspaces import commit
+from flows.workspaces.study import available, make_rooms, prepare
 
 READ_BY_REPORT = ("processed", "metrics", "results", "timings")
 
@@ -26,15 +39,15 @@ def say(line: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.repro", description=__doc__)
-    parser.add_argument("--study", choices=_study.available(), help="run this study instead of the default")
+    parser.add_argument("--study", choices=available(), help="run this study instead of the default")
     options, dvc_arguments = parser.parse_known_args(argv)
     begun = time.time()
-    _watch.die_with_owner()
-    workspace = _layout.WORKSPACES / options.study if options.study else _layout.ROOT
+    watch.die_with_owner()
+    workspace = layout.WORKSPACES / options.study if options.study else layout.ROOT
     try:
         with exclusive(workspace):
             return bring_up_to_date(workspace, options.study, dvc_arguments, begun)
-    except (_params.ParamsError, BusyError) as error:
+    except (ParamsError, BusyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -42,18 +55,18 @@ def main(argv: list[str] | None = None) -> int:
 def bring_up_to_date(workspace: Path, study: str | None, dvc_arguments: list[str], begun: float) -> int:
     """Look what has changed, say what it will cost, and run it."""
     if study:
-        _study.prepare(study)
-    params = _params.load(workspace / "params.yaml")
+        prepare(study)
+    params = load_params(workspace / "params.yaml")
     say(f"study{f' {study}' if study else ''}: {', '.join(params['datasets'])}; methods {', '.join(params['methods'])}")
     drop_removed(workspace, params)
-    _study.make_rooms(workspace)
+    make_rooms(workspace)
     if not dvc_arguments:
         say("looking for what has changed")
-        changed = _costs.changed_stages(workspace)
+        changed = costs.changed_stages(workspace)
         if changed == {}:
             say(f"nothing has changed: all results are up to date ({time.time() - begun:.1f} s)")
             return 0
-        for line in _costs.lines(params, changed, study) if changed else ():
+        for line in costs.lines(params, changed, study) if changed else ():
             say(line)
     return reproduce(workspace, dvc_arguments, begun)
 
@@ -73,30 +86,30 @@ def drop_removed(workspace: Path, params: dict[str, Any]) -> None:
 def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
     """Start the server, run dvc repro in a process group of its own, end both whatever happens."""
     environment = stage_environment()
-    runs = _layout.PREFECT_HOME / "runs"
+    runs = layout.PREFECT_HOME / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     log = runs / f"{int(begun)}-{os.getpid()}.jsonl"
     environment["ARML_RUN_LOG"] = str(log)
-    environment[_watch.OWNER] = str(os.getpid())
-    environment[_commit.VARIABLE] = _commit.of_code()
+    environment[watch.OWNER] = str(os.getpid())
+    environment[commit.VARIABLE] = commit.of_code()
     code, stopped_by = 1, 0
     try:
         with signals_as_exit():
             say("starting the local Prefect server (6 s; the first time about 20 s)")
             started = time.time()
-            environment["PREFECT_API_URL"] = _server.ensure_server(say)
+            environment["PREFECT_API_URL"] = server.ensure_server(say)
             waited = time.time() - started
             say(f"Prefect at {environment['PREFECT_API_URL'].removesuffix('/api')} after {waited:.1f} s")
-            code = run_group(_warm.command(dvc_command("repro", *dvc_arguments)), workspace, environment)
-    except _server.ServerError as error:
+            code = run_group(warm.command(dvc_command("repro", *dvc_arguments)), workspace, environment)
+    except server.ServerError as error:
         print(f"error: {error}", file=sys.stderr)
     except Stopped as stopped:
         say("stopped; what was computed is kept, and the next run goes on from there")
         code = stopped_by = 128 + stopped.signal
     finally:
-        _server.release()
+        server.release()
     if code == 0:
-        say(_summary.summary(log, time.time() - begun, begun))
+        say(summary.summary(log, time.time() - begun, begun))
         say(f"reports: {os.path.relpath(workspace / 'reports' / 'index.html')}")
     elif not stopped_by:
         say("failed: see above; what was computed is kept, and the next run goes on from there")

@@ -19,11 +19,14 @@ from filelock import FileLock, Timeout
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows import _artifacts, _checkout, _layout, _params, _watch
-from flows._commands import run_group, stage_environment
+from flows import layout, params
+from flows.processes import watch
+from flows.processes.commands import run_group, stage_environment
+from flows.tasks import artifacts
+from flows.workspaces import checkout
 
-LOG = _layout.PREFECT_HOME / "rerun.log"  # what the last rerun printed
-HISTORY = _layout.PREFECT_HOME / "reruns.jsonl"  # a line a rerun
+LOG = layout.PREFECT_HOME / "rerun.log"  # what the last rerun printed
+HISTORY = layout.PREFECT_HOME / "reruns.jsonl"  # a line a rerun
 _FAILED = re.compile(r"failed to reproduce '([^']+)'")
 
 
@@ -70,10 +73,10 @@ def rerun() -> dict[str, Any]:
     CheckoutError
         git or DVC cannot make the clone.
     """
-    schedule = _params.load()["schedule"]
-    _layout.PREFECT_HOME.mkdir(parents=True, exist_ok=True)
+    schedule = params.load_params()["schedule"]
+    layout.PREFECT_HOME.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(_layout.PREFECT_HOME / "rerun.lock", timeout=0):
+        with FileLock(layout.PREFECT_HOME / "rerun.lock", timeout=0):
             return _rerun(schedule)
     except Timeout:
         raise RerunError("another scheduled rerun is at work here; this one does nothing") from None
@@ -84,8 +87,8 @@ def rerun() -> dict[str, Any]:
 
 def _rerun(schedule: dict[str, Any]) -> dict[str, Any]:
     begun = time.monotonic()
-    commit = _checkout.resolve(schedule["revision"])
-    clone = _checkout.prepare(commit)
+    commit = checkout.resolve(schedule["revision"])
+    clone = checkout.prepare(commit)
     lineage = Lineage(schedule["revision"], commit, datetime.now(UTC).isoformat(timespec="seconds"))
     lineage.pulled = _pull()
     code = _reproduce(clone)
@@ -95,7 +98,7 @@ def _rerun(schedule: dict[str, Any]) -> dict[str, Any]:
     if code:
         lineage.failed = _why(said, code)
     else:
-        lineage.results = _checkout.commit_results(commit, lineage.lines())
+        lineage.results = checkout.commit_results(commit, lineage.lines())
     # also after a failure: what was computed is worth keeping
     lineage.pushed = _push(lineage.results) if schedule["push"] else "no: schedule.push is false"
     lineage.seconds = round(time.monotonic() - begun, 1)
@@ -106,41 +109,41 @@ def _rerun(schedule: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pull() -> str:
-    if not _checkout.has_remote():
+    if not checkout.has_remote():
         return "no: DVC has no default remote (dvc remote add -d NAME WHERE)"
-    code, said = _checkout.dvc("pull", "--run-cache", "--force")
+    code, said = checkout.dvc("pull", "--run-cache", "--force")
     return "yes" if code == 0 else f"in part: {_last_line(said)}"
 
 
 def _push(results: str) -> str:
     """Push to DVC's remote, and the branch of results to the git remote ``origin``; say what went where."""
     told = []
-    if _checkout.has_remote():
-        code, said = _checkout.dvc("push", "--run-cache")
+    if checkout.has_remote():
+        code, said = checkout.dvc("push", "--run-cache")
         told.append("data: yes" if code == 0 else f"data: failed: {_last_line(said)}")
     else:
         told.append("data: no: DVC has no default remote")
-    if results and "origin" in _checkout.git("remote", folder=_layout.ROOT).split():
+    if results and "origin" in checkout.git("remote", folder=layout.ROOT).split():
         try:
-            _checkout.git("push", "-q", "origin", f"{results}:refs/heads/{_checkout.BRANCH}", folder=_layout.ROOT)
-            told.append(f"{_checkout.BRANCH}: yes")
-        except _checkout.CheckoutError as error:
-            told.append(f"{_checkout.BRANCH}: failed: {error}")
+            checkout.git("push", "-q", "origin", f"{results}:refs/heads/{checkout.BRANCH}", folder=layout.ROOT)
+            told.append(f"{checkout.BRANCH}: yes")
+        except checkout.CheckoutError as error:
+            told.append(f"{checkout.BRANCH}: failed: {error}")
     return "; ".join(told)
 
 
 def _reproduce(clone: Path) -> int:
     """Run the main command in the clone, under the server of this flow; its exit code."""
-    own = ("PREFECT_HOME", _params.CHECKED)
+    own = ("PREFECT_HOME", params.CHECKED)
     environment = {k: v for k, v in stage_environment().items() if k not in own}
-    environment |= {"PREFECT_HOME": str(clone / ".prefect"), _watch.OWNER: str(os.getpid())}
+    environment |= {"PREFECT_HOME": str(clone / ".prefect"), watch.OWNER: str(os.getpid())}
     with LOG.open("wb") as log:
-        return run_group(_checkout.repro_command(), clone, environment, log)
+        return run_group(checkout.repro_command(), clone, environment, log)
 
 
 def _fingerprints(clone: Path) -> dict[str, str]:
     """Of the data that was used, as the preprocessed files say."""
-    from arml.results import read_provenance
+    from arml.results.parquet import read_provenance
 
     found = {}
     for file in sorted((clone / "data" / "processed").glob("*/train.parquet")):
@@ -169,6 +172,6 @@ def _publish(lineage: Lineage, clone: Path) -> None:
     create_markdown_artifact(text, key="rerun-lineage", description=f"rerun of {lineage.commit[:12]}")
     reports = clone / "reports"
     if not lineage.failed:
-        _artifacts.publish_report(reports, sorted(path for path in reports.rglob("*") if path.is_file()))
+        artifacts.publish_report(reports, sorted(path for path in reports.rglob("*") if path.is_file()))
         took = f"{lineage.seconds} s"
         print(f"[arml] rerun of {lineage.commit[:12]}: results in {lineage.results[:12]} ({took})", flush=True)

@@ -11,15 +11,16 @@ import os
 import sys
 from typing import Any
 
-from flows import _layout, _params, _server
+from flows import layout, params
+from flows.processes import server
 
 DEPLOYMENT = "scheduled"
 
 
 def deployment_settings() -> dict[str, str]:
     """A step of ``prefect deploy`` (prefect.yaml): what only params.yaml and the machine know."""
-    schedule = _params.load()["schedule"]
-    return {"cron": schedule["cron"], "timezone": schedule["timezone"], "directory": str(_layout.ROOT)}
+    schedule = params.load_params()["schedule"]
+    return {"cron": schedule["cron"], "timezone": schedule["timezone"], "directory": str(layout.ROOT)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,20 +32,20 @@ def main(argv: list[str] | None = None) -> int:
     if options.every is not None and options.every <= 0:
         parser.error(f"--every takes a positive number of seconds, got {options.every:g}")
     try:
-        schedule = _params.load()["schedule"]
-        os.chdir(_layout.ROOT)
-        url = os.environ["PREFECT_API_URL"] = _server.ensure_server(lambda line: print(f"[arml] {line}", flush=True))
+        schedule = params.load_params()["schedule"]
+        os.chdir(layout.ROOT)
+        url = os.environ["PREFECT_API_URL"] = server.ensure_server(lambda line: print(f"[arml] {line}", flush=True))
         return _once() if options.now else _serve(schedule, options.every, url)
-    except (_params.ParamsError, _server.ServerError) as error:
+    except (params.ParamsError, server.ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
-        _server.release()
+        server.release()
 
 
 def _once() -> int:
-    from flows._checkout import CheckoutError
     from flows.rerun import RerunError, rerun
+    from flows.workspaces.checkout import CheckoutError
 
     try:
         rerun()

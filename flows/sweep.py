@@ -21,10 +21,13 @@ from typing import Any
 
 import yaml
 
-from flows import _layout, _params, _server, _study, _warm
-from flows._commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
+from flows import layout
+from flows.params import SETTINGS, ParamsError, check_params, current_params, dataset_spec
+from flows.processes import server, warm
+from flows.processes.commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
+from flows.workspaces import study
 
-SWEEPS = _layout.ROOT / "flows" / "sweeps"
+SWEEPS = layout.ROOT / "flows" / "sweeps"
 FOLDER = "sweep"  # in the workspace: the stage that reads a point's errors, and what points gave
 STAGES = ("download", "preprocess", "train", "verify", "certify")  # what a point runs
 KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*")
@@ -47,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         sweep = load(options.name)
         return run(options.name, sweep)
-    except (_params.ParamsError, _server.ServerError) as error:
+    except (ParamsError, server.ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -71,38 +74,38 @@ def load(name: str) -> dict[str, Any]:
     try:
         spec = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise _params.ParamsError(f"cannot read {where}: {error}") from error
+        raise ParamsError(f"cannot read {where}: {error}") from error
     if not isinstance(spec, Mapping) or set(spec) != {"study", "axes"} or not isinstance(spec["axes"], Mapping):
-        raise _params.ParamsError(f"{where} must have the keys study (an overlay of params.yaml) and axes")
-    base = yaml.safe_load(_layout.PARAMS.read_text(encoding="utf-8"))
-    params = _params.check(_study.merge(base, spec["study"] or {}))
+        raise ParamsError(f"{where} must have the keys study (an overlay of params.yaml) and axes")
+    base = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8"))
+    params = check_params(study.merge(base, spec["study"] or {}))
     if not {"euclidean", "arml"} <= set(params["methods"]) or len(params["certify"]["n_neighbors"]) != 1:
-        raise _params.ParamsError(
+        raise ParamsError(
             f"{where}: a sweep reports ARML beside Euclidean, exact and certified for one K: its study must have "
             "methods: [euclidean, arml] and one number in certify.n_neighbors"
         )
     points = {str(axis): _points(f"{where}: axes.{axis}", values) for axis, values in spec["axes"].items()}
     if not points or not all(points.values()):
-        raise _params.ParamsError(f"{where}: axes must name at least one axis, each with at least one point")
+        raise ParamsError(f"{where}: axes must name at least one axis, each with at least one point")
     for axis, values in points.items():
         for label, overrides in values.items():
             try:
-                _params.check(apply(params, overrides))
-            except _params.ParamsError as error:
-                raise _params.ParamsError(f"{where}: axes.{axis}, {label!r}: {error}") from error
+                check_params(apply(params, overrides))
+            except ParamsError as error:
+                raise ParamsError(f"{where}: axes.{axis}, {label!r}: {error}") from error
     return {"params": params, "points": points}
 
 
 def _points(where: str, values: Any) -> dict[str, dict[str, Any]]:
     if isinstance(values, Mapping) and set(values) == {"key", "values"}:
         if not isinstance(values["values"], list):
-            raise _params.ParamsError(f"{where}.values must be a list, got {values['values']!r}")
+            raise ParamsError(f"{where}.values must be a list, got {values['values']!r}")
         values = {str(value): {values["key"]: value} for value in values["values"]}
     if not isinstance(values, Mapping):
-        raise _params.ParamsError(f"{where} must be {{key: …, values: […]}} or map labels to overrides; got {values!r}")
+        raise ParamsError(f"{where} must be {{key: …, values: […]}} or map labels to overrides; got {values!r}")
     for label, overrides in values.items():
         if not isinstance(overrides, Mapping) or not all(KEY.fullmatch(str(key)) for key in overrides):
-            raise _params.ParamsError(
+            raise ParamsError(
                 f"{where}, {label!r}: overrides must map keys such as train.arml.loss to values; got {overrides!r}"
             )
     return {str(label): dict(overrides) for label, overrides in values.items()}
@@ -117,7 +120,7 @@ def apply(params: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, 
         for name in above:
             section = section.setdefault(name, {})
             if not isinstance(section, dict):
-                raise _params.ParamsError(f"{key} goes below {name}, which is no mapping")
+                raise ParamsError(f"{key} goes below {name}, which is no mapping")
         section[last] = value
     return dict(changed)
 
@@ -141,7 +144,7 @@ def run(name: str, sweep: Mapping[str, Any]) -> int:
             environment = stage_environment()
             if waiting:
                 say("starting the local Prefect server")
-                environment["PREFECT_API_URL"] = _server.ensure_server(say)
+                environment["PREFECT_API_URL"] = server.ensure_server(say)
             for number, ((axis, label, overrides), file) in enumerate(waiting, 1):
                 begun = time.time()
                 if not file.is_file() and not _run_point(workspace, environment, axis, label, overrides, file):
@@ -151,15 +154,15 @@ def run(name: str, sweep: Mapping[str, Any]) -> int:
         say("stopped; finished points are kept, and the next run goes on from there")
         return 128 + stopped.signal
     finally:
-        _server.release()
+        server.release()
     done = [
         (axis, label, json.loads(file.read_text())) for (axis, label, _), file in zip(points, files) if file.is_file()
     ]
     if done:
-        from arml.sweeps import write_report
+        from arml.report.sweeps import write_report
 
-        write_report(name, done, _layout.REPORTS / name)
-        say(f"reports: {os.path.relpath(_layout.REPORTS / name / 'index.md')}")
+        write_report(name, done, layout.REPORTS / name)
+        say(f"reports: {os.path.relpath(layout.REPORTS / name / 'index.md')}")
     if failed:
         say(f"failed: {', '.join(failed)}; the others are done, and the next run tries these again")
     return int(bool(failed))
@@ -168,11 +171,11 @@ def run(name: str, sweep: Mapping[str, Any]) -> int:
 def prepare(name: str, params: Mapping[str, Any]) -> Path:
     """The sweep's workspace: code, params and one more stage, committed, since experiments are kept in git."""
     header = f"# params.yaml and flows/sweeps/{name}.yaml, merged; edit those\n"
-    workspace = _layout.WORKSPACES / f"sweep-{name}"
+    workspace = layout.WORKSPACES / f"sweep-{name}"
     if (workspace / ".git").is_dir():  # what the last point left is in its experiment; HEAD is what all start from
         _git(workspace, "reset", "-q", "--hard")
         _git(workspace, "clean", "-fdq")
-    _study.lay_out(workspace.name, params, header)
+    study.lay_out(workspace.name, params, header)
     stage = {
         "wdir": "..",
         "cmd": "python -m flows.sweep --collect",
@@ -185,10 +188,10 @@ def prepare(name: str, params: Mapping[str, Any]) -> Path:
         "outs": [{f"{FOLDER}/curves.json": {"cache": False}}],
     }
     text = "# written by flows/sweep.py\n" + yaml.safe_dump({"stages": {"curves": stage}}, sort_keys=False)
-    _study.write(workspace / FOLDER / "dvc.yaml", text)
-    _study.write(workspace / ".dvc" / "config", f"[core]\n    analytics = false\n{_study.cache_section()}")
-    _study.write(workspace / ".dvc" / ".gitignore", "/tmp\n/config.local\n/cache\n")
-    _study.write(workspace / ".gitignore", f"__pycache__/\n.prefect/\n/reports/\n/{FOLDER}/points/\n*.tmp\n")
+    study.write(workspace / FOLDER / "dvc.yaml", text)
+    study.write(workspace / ".dvc" / "config", f"[core]\n    analytics = false\n{study.cache_section()}")
+    study.write(workspace / ".dvc" / ".gitignore", "/tmp\n/config.local\n/cache\n")
+    study.write(workspace / ".gitignore", f"__pycache__/\n.prefect/\n/reports/\n/{FOLDER}/points/\n*.tmp\n")
     if not (workspace / ".git").is_dir():
         _git(workspace, "init", "-q")
     _git(workspace, "add", "-A")
@@ -205,16 +208,16 @@ def _run_point(
     name = re.sub(r"[^a-z0-9.]+", "-", f"{axis}-{label}".lower()).strip("-.")
     settings = [part for key, value in overrides.items() for part in ("-S", f"++{key}={json.dumps(value)}")]
     command = dvc_command("exp", "run", "-n", name, *settings, f"{FOLDER}/dvc.yaml:curves")
-    if run_group(_warm.command(command), workspace, environment) != 0:
+    if run_group(warm.command(command), workspace, environment) != 0:
         return False
-    from arml.files import write_text
+    from arml.system.files import write_text
 
     write_text(file, (workspace / FOLDER / "curves.json").read_text(encoding="utf-8"))
     return True
 
 
 def _digest(overrides: Mapping[str, Any], params: Mapping[str, Any], code: str) -> str:
-    effective = {k: v for k, v in apply(params, overrides).items() if k not in _params.SETTINGS}
+    effective = {k: v for k, v in apply(params, overrides).items() if k not in SETTINGS}
     return hashlib.sha256(json.dumps([effective, code], sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -229,7 +232,7 @@ def _git(workspace: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=arml", "-c", "user.email=arml@localhost", "-c", "commit.gpgsign=false")
     done = subprocess.run(["git", *identity, *arguments], cwd=workspace, capture_output=True, text=True)
     if done.returncode:
-        raise _params.ParamsError(f"git {arguments[0]} failed in {workspace}: {done.stderr.strip()}")
+        raise ParamsError(f"git {arguments[0]} failed in {workspace}: {done.stderr.strip()}")
     return done.stdout.strip()
 
 
@@ -238,17 +241,17 @@ def _git(workspace: Path, *arguments: str) -> str:
 
 def collect() -> int:
     """Read the results of every data set; write curves.json, and errors.json for ``dvc exp show``."""
-    from arml.files import write_json
-    from arml.results import read_table
-    from arml.sweeps import headline, robust_errors
+    from arml.report.sweeps import headline, robust_errors
+    from arml.results.parquet import read_table
+    from arml.system.files import write_json
 
-    params = _params.current()
+    params = current_params()
     curves = {}
     for dataset in params["datasets"]:
-        tables = [read_table(_layout.result(dataset, stage), "results") for stage in ("verify", "certify")]
-        costs = read_table(_layout.timings(dataset, "train"), "timings").to_pylist()
-        curves[dataset] = robust_errors(tables, _params.dataset_spec(params, dataset).radii, costs)
-    folder = _layout.ROOT / FOLDER
+        tables = [read_table(layout.result(dataset, stage), "results") for stage in ("verify", "certify")]
+        costs = read_table(layout.timings(dataset, "train"), "timings").to_pylist()
+        curves[dataset] = robust_errors(tables, dataset_spec(params, dataset).radii, costs)
+    folder = layout.ROOT / FOLDER
     write_json(folder / "curves.json", curves)
     write_json(folder / "errors.json", headline(curves))
     return 0

@@ -20,7 +20,7 @@ from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.proposals import CONVERGED_BELOW, Proposals
 from arml.attacks.result import AttackResult
-from arml.reference import ReferenceSet, reference_set
+from arml.knn.reference import ReferenceSet, reference_set
 
 __all__ = ["boundary_attack", "boundary_points"]
 

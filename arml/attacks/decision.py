@@ -12,9 +12,9 @@ from arml.attacks.forward import Floats, Ints, PrunedForward
 from arml.attacks.options import check_count, point_generators
 from arml.attacks.result import AttackResult, distance, verified
 from arml.attacks.starts import StartSearch
-from arml.neighbors import Predictor
-from arml.perturbation import check_bounds
-from arml.reference import ReferenceSet
+from arml.knn.neighbors import Predictor
+from arml.knn.reference import ReferenceSet
+from arml.solvers.perturbation import check_bounds
 from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
 
 __all__ = ["Queries", "attack_from_starts"]

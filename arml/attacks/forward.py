@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.neighbors import Predictor, predict_codes, vote
+from arml.knn.neighbors import Predictor, predict_codes, vote
 
 __all__ = ["Forward", "PlainForward", "PrunedForward"]
 

@@ -1,9 +1,9 @@
 """A geometric attack on Mahalanobis K-NN: descent over order-K cells by quadratic programs, verified by the classifier.
 
-Around any misclassified point lies a cell (:mod:`arml.order_cells`) that holds it, so the shortest way into that cell
-is no longer than the way to the point; there the neighbours may be others, which make another cell, and so on until
-nothing changes. Descents start from several cells; then the best is compared with its neighbouring cells, in which one
-of the points that bound it gives way to another; and what is left of the allowance goes into random restarts.
+Around any misclassified point lies a cell (:mod:`arml.geometry.order_k_cells`) that holds it, so the shortest way into
+that cell is no longer than the way to the point; there the neighbours may be others, which make another cell, and so on
+until nothing changes. Descents start from several cells; then the best is compared with its neighbouring cells, in
+which one of the points that bound it gives way to another; and what is left of the allowance goes into random restarts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from arml.attacks.options import check_count, check_time_limit, deadline_after, point_generators
 from arml.attacks.result import AttackResult, distance
-from arml.neighbors import predict_codes
-from arml.order_cells import Cell, Entry, Neighborhood, nearest
-from arml.perturbation import Box, check_bounds
-from arml.reference import ReferenceSet, reference_set
+from arml.geometry.order_k_cells import Cell, Entry, Neighborhood, nearest
+from arml.knn.neighbors import predict_codes
+from arml.knn.reference import ReferenceSet, reference_set
+from arml.solvers.perturbation import Box, check_bounds
 from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
-from arml.verify import verify_points
+from arml.verify.radii import verify_points
 
 __all__ = ["Search", "around_point", "attack_points", "geometric_attack"]
 
@@ -128,7 +128,7 @@ def attack_points(
     indices: ArrayLike | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> AttackResult:
-    """:func:`geometric_attack` against a training set that :func:`arml.reference.reference_set` has prepared.
+    """:func:`geometric_attack` against a training set that :func:`arml.knn.reference.reference_set` has prepared.
 
     For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
     parameters, the result and the errors are those of :func:`geometric_attack`.

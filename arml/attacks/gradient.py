@@ -23,9 +23,8 @@ from arml.attacks.result import AttackResult, distance
 from arml.networks.classifier import NetworkClassifier
 from arml.networks.noise import gaussian_blocks
 from arml.networks.smoothing import CONFIRMATION, SEARCH, SELECTION, SmoothedClassifier, point_names
-from arml.parameters import check_choice, check_int
-from arml.perturbation import check_bounds
-from arml.validation import check_features, check_labels, check_labels_known
+from arml.solvers.perturbation import check_bounds
+from arml.validation import check_choice, check_features, check_int, check_labels, check_labels_known
 
 __all__ = ["gradient_attack"]
 

@@ -20,7 +20,7 @@ from arml.attacks.forward import Floats
 from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.result import AttackResult
-from arml.reference import ReferenceSet, reference_set
+from arml.knn.reference import ReferenceSet, reference_set
 
 __all__ = ["hopskipjump_attack", "hopskipjump_points", "pointwise_attack", "pointwise_points"]
 

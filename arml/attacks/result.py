@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.neighbors import Predictor
+from arml.knn.neighbors import Predictor
 
 __all__ = ["AttackResult", "distance", "verified"]
 

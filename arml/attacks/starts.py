@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arml.attacks.forward import Bools, Floats, Ints, PlainForward
-from arml.neighbors import Predictor, predict_codes
+from arml.knn.neighbors import Predictor, predict_codes
 
 __all__ = ["StartSearch"]
 

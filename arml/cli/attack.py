@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from arml.attacks import AttackResult
-    from arml.reference import ReferenceSet
+    from arml.knn.reference import ReferenceSet
 
 __all__ = ["attack"]
 
@@ -84,9 +84,9 @@ def attack(
     """
     check_targets((out, points), (train, test, metric), force)
     given = _allowance(algorithm, {"programs": programs, "steps": steps})
-    from arml.neighbors import predict_labels
-    from arml.reference import reference_set
-    from arml.results import attacked_table, write_table
+    from arml.knn.neighbors import predict_labels
+    from arml.knn.reference import reference_set
+    from arml.results.parquet import attacked_table, write_table
 
     problem = read_problem(train, test, label, read_metric_file(metric), scaling=scaling, name=name, limit=limit)
     reference = reference_set(problem.X_train, problem.y_train, problem.metric.metric)
@@ -149,8 +149,8 @@ def _points_table(rows: pa.Table, broken: list[NDArray[np.float64]], reference: 
     """The adversarial points, with the classifier's own answers."""
     import numpy as np
 
-    from arml.neighbors import predict_labels
-    from arml.results import adversarial_table, column
+    from arml.knn.neighbors import predict_labels
+    from arml.results.parquet import adversarial_table, column
 
     points = np.concatenate(broken)
     answers = column(rows, "label").copy()

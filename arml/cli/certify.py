@@ -54,11 +54,11 @@ def certify(
     `arml certify train.csv test.csv --label kind -k 11 --out rows.parquet --certificates proofs.parquet`
     """
     check_targets((out, certificates), (train, test, metric), force)
-    from arml.certify import certify_points, check_bound
-    from arml.evidence import evidence_table, results_of
-    from arml.neighbors import predict_labels
-    from arml.reference import reference_set
-    from arml.results import certified_table, write_table
+    from arml.certify.radii import certify_points, check_bound
+    from arml.knn.neighbors import predict_labels
+    from arml.knn.reference import reference_set
+    from arml.results.evidence import evidence_table, results_of
+    from arml.results.parquet import certified_table, write_table
 
     check_bound(bound, k)
     problem = read_problem(train, test, label, read_metric_file(metric), scaling=scaling, name=name, limit=limit)

@@ -75,8 +75,8 @@ def check(
     """
     check_parquet(files)
     check_targets((out,), (train, test, *files, *(metric or ())), force)
-    from arml.evidence import rejections
-    from arml.results import write_table
+    from arml.results.evidence import rejections
+    from arml.results.parquet import write_table
 
     metrics = _by_method([read_metric_file(path) for path in metric or ()])
     evidence = _evidence(files)
@@ -106,7 +106,7 @@ def _by_method(metrics: Sequence[Metric]) -> dict[str, Metric]:
 def _evidence(files: Sequence[Path]) -> pa.Table:
     import pyarrow as pa
 
-    from arml.results import read_table
+    from arml.results.parquet import read_table
 
     table = pa.concat_tables([read_table(file, "evidence").replace_schema_metadata(None) for file in files])
     if table.num_rows == 0:
@@ -116,7 +116,7 @@ def _evidence(files: Sequence[Path]) -> pa.Table:
 
 def _scaling(files: Sequence[Path]) -> str | None:
     """The scaling that the certificates were made with, where they say it."""
-    from arml.results import read_provenance
+    from arml.results.parquet import read_provenance
 
     said = {read_provenance(file).get("scaling") for file in files}
     if len(said) > 1:
@@ -152,8 +152,8 @@ def _verdicts(evidence: pa.Table, problem: Problem, methods: Mapping[str, Metric
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from arml.audit import audit_rows
     from arml.check import CertificateChecker
+    from arml.results.audit import audit_rows
 
     tables = []
     with progress("check", evidence.num_rows) as advance:

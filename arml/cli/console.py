@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arml.errors import ArmlError
-from arml.extras import MissingExtraError
+from arml.system.extras import MissingExtraError
 
 __all__ = ["BAD_INPUT", "DOES_NOT_HOLD", "INTERRUPTED", "note", "print_json", "print_table", "progress", "reported"]
 

@@ -66,7 +66,7 @@ def curve(
     check_parquet(files)
     check_targets((plot,), files, force, (".svg", ".pdf", ".png"))
     if plot is not None:
-        from arml.extras import require
+        from arml.system.extras import require
 
         require("--plot", "matplotlib")
     from arml.curves import robust_curves
@@ -115,8 +115,8 @@ def _short(share: float) -> str:
 
 def _rows(files: Sequence[Path]) -> pa.Table:
     """All rows, of results and of evidence, in one table. DataError where two are about the same point."""
-    from arml.evidence import results_of
-    from arml.results import concat, read_table, schema_of
+    from arml.results.evidence import results_of
+    from arml.results.parquet import concat, read_table, schema_of
 
     tables = [
         results_of(read_table(file, "evidence" if schema_of(file) == "evidence" else "results")) for file in files

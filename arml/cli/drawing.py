@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from arml.curves import Curve, wilson_interval
-from arml.figures import COLUMN_WIDTH, write_figure
-from arml.study import method_label
-from arml.styles import house_style, style
+from arml.report.figures import COLUMN_WIDTH, write_figure
+from arml.report.study import method_label
+from arml.report.styles import house_style, style
 
 __all__ = ["draw"]
 

@@ -12,8 +12,8 @@ from arml.errors import DataError
 if TYPE_CHECKING:
     from arml.datasets.spec import FloatArray, IntArray
     from arml.datasets.tabular import OwnTable
+    from arml.knn.mahalanobis import MahalanobisMetric
     from arml.learners import MetricLearner
-    from arml.mahalanobis import MahalanobisMetric
 
 __all__ = [
     "EUCLIDEAN",
@@ -184,8 +184,8 @@ def read_metric_file(path: Path | None) -> Metric:
         raise DataError(f"{path}: a metric is a file of 'arml fit' (.npz) or of the pipeline (.parquet)")
     if path.suffix == ".parquet":
         return _stored_metric(path)
+    from arml.knn.mahalanobis import MahalanobisMetric
     from arml.learners.persistence import load_learner
-    from arml.mahalanobis import MahalanobisMetric
 
     learner = load_learner(path)
     columns = tuple(str(name) for name in getattr(learner, "feature_names_in_", ()))
@@ -195,8 +195,8 @@ def read_metric_file(path: Path | None) -> Metric:
 
 
 def _stored_metric(path: Path) -> Metric:
-    from arml.mahalanobis import MahalanobisMetric
-    from arml.results import read_metric
+    from arml.knn.mahalanobis import MahalanobisMetric
+    from arml.results.parquet import read_metric
 
     components, provenance = read_metric(path)
     method = str(provenance.get("method") or path.stem)
@@ -261,6 +261,6 @@ def _require_file(path: Path) -> None:
 
 def _stamp(path: Path) -> dict[str, str]:
     """A file by name and content; not by place, so that equal work gives equal bytes anywhere."""
-    from arml.files import sha256_file
+    from arml.system.files import sha256_file
 
     return {"file": path.name, "sha256": sha256_file(path)}

@@ -56,6 +56,6 @@ def check_targets(
 def facts(problem: Problem, command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The provenance of results: what was asked, of which data, under which metric, by which versions."""
     from arml import __version__
-    from arml.results import provenance
+    from arml.results.parquet import provenance
 
     return provenance(dataset=problem.name, stage=command, params=dict(options), arml=__version__, **problem.facts)

@@ -75,7 +75,7 @@ _SIDES = {"lower": "proved radius", "upper": "length that breaks"}
 def _summary(rows: pa.Table) -> dict[str, Any]:
     import numpy as np
 
-    from arml.schemas import STATUSES, column
+    from arml.results.schemas import STATUSES, column
 
     first = rows.slice(0, 1).to_pylist()[0]
     statuses = column(rows, "status").tolist()

@@ -15,7 +15,7 @@ from arml.cli.points import in_blocks, report
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from arml.reference import ReferenceSet
+    from arml.knn.reference import ReferenceSet
 
 __all__ = ["verify"]
 
@@ -58,9 +58,9 @@ def verify(
     check_targets((out, certificates), (train, test, metric), force)
     if k > 1 and (certificates is not None or box is not None):
         raise ValueError("--certificates and --box are for K = 1; `arml certify` proves radii for K > 1")
-    from arml.evidence import results_of
-    from arml.reference import reference_set
-    from arml.results import write_table
+    from arml.knn.reference import reference_set
+    from arml.results.evidence import results_of
+    from arml.results.parquet import write_table
 
     problem = read_problem(train, test, label, read_metric_file(metric), scaling=scaling, name=name, limit=limit)
     reference = reference_set(problem.X_train, problem.y_train, problem.metric.metric)
@@ -83,10 +83,10 @@ def verify(
 
 def _exact(problem: Problem, reference: ReferenceSet, rows: slice, **how: Any) -> pa.Table:
     """Rows of evidence of K = 1."""
-    from arml.evidence import evidence_table
-    from arml.neighbors import predict_labels
-    from arml.results import exact_table
-    from arml.verify import verify_points
+    from arml.knn.neighbors import predict_labels
+    from arml.results.evidence import evidence_table
+    from arml.results.parquet import exact_table
+    from arml.verify.radii import verify_points
 
     X, y = problem.X[rows], problem.y[rows]
     found = verify_points(reference, X, y, **how)
@@ -106,9 +106,9 @@ def _exact(problem: Problem, reference: ReferenceSet, rows: slice, **how: Any) -
 
 def _intervals(problem: Problem, reference: ReferenceSet, rows: slice, k: int, time_limit: float | None) -> pa.Table:
     """Rows of results of K > 1."""
-    from arml.intervals import interval_points
-    from arml.neighbors import predict_labels
-    from arml.results import exact_table
+    from arml.intervals.radii import interval_points
+    from arml.knn.neighbors import predict_labels
+    from arml.results.parquet import exact_table
 
     X, y, index = problem.X[rows], problem.y[rows], range(rows.start, rows.stop)
     found = interval_points(reference, X, y, k, time_limit=time_limit, indices=index)

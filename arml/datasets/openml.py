@@ -16,7 +16,7 @@ from arml.datasets.download import DownloadError, download
 from arml.datasets.parsing import looks_like_html, preview
 from arml.datasets.spec import DatasetSpec
 from arml.errors import DataError
-from arml.files import atomic_path, sha256_file
+from arml.system.files import atomic_path, sha256_file
 
 __all__ = ["OPENML_VARIABLE", "bring_openml"]
 

@@ -28,7 +28,7 @@ from arml.datasets.parsing import (
 from arml.datasets.spec import Content, Dataset, DatasetSpec, FloatArray, IntArray, RawFile, Source
 from arml.datasets.tabular import encode_labels, read_table_file
 from arml.errors import DataError
-from arml.files import sha256_file
+from arml.system.files import sha256_file
 
 __all__ = ["RECORD", "check_raw", "naming", "preprocess", "size_limit"]
 

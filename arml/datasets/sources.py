@@ -18,7 +18,7 @@ from arml.datasets.spec import DatasetSpec, RawFile, Source
 from arml.datasets.tabular import SUFFIXES
 from arml.datasets.toy import toy_text
 from arml.errors import DataError
-from arml.files import atomic_path, sha256_file, write_bytes, write_json
+from arml.system.files import atomic_path, sha256_file, write_bytes, write_json
 
 __all__ = ["MIRROR_VARIABLE", "fetch", "resolve_source"]
 

@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
 from arml.learners.checks import check_has_pairs, check_rank
-from arml.parameters import check_choice, check_device, check_flag, check_int, check_positive
-from arml.resources import single_threaded
+from arml.system.resources import single_threaded
+from arml.validation import check_choice, check_device, check_flag, check_int, check_positive
 
 if TYPE_CHECKING:
     from arml.learners.descent import Outcome, Settings

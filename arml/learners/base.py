@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from arml.errors import ArmlError
-from arml.resources import Meter, single_threaded
+from arml.system.resources import Meter, single_threaded
 from arml.validation import check_estimator_features, check_estimator_labels
 
 __all__ = ["Euclidean", "LearnedMetric", "LearningError", "MetricLearner"]
@@ -85,7 +85,7 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     fit_summary_ : dict
         The facts above and more, JSON-able and the same on every run with the same seed.
     seconds_, cpu_seconds_, peak_memory_mib_ : float
-        Cost of the fit, see :class:`arml.resources.Meter`; kept out of ``fit_summary_``.
+        Cost of the fit, see :class:`arml.system.resources.Meter`; kept out of ``fit_summary_``.
     classes_ : ndarray
     n_features_in_ : int
     feature_names_in_ : ndarray of str

@@ -19,8 +19,8 @@ from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
 from arml.learners.checks import check_has_pairs, check_rank
 from arml.learners.guards import Estimate, Limits, estimate_itml, estimate_lfda, estimate_lmnn, estimate_nca
 from arml.learners.span import into_span, out_of_span
-from arml.parameters import check_choice, check_int, check_positive
-from arml.resources import recorded_warnings
+from arml.system.resources import recorded_warnings
+from arml.validation import check_choice, check_int, check_positive
 
 __all__ = ["ITML", "LFDA", "LMNN", "NCA"]
 

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arml.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from arml.learners.candidates import CandidateLists, anchor_pool, batches, candidate_lists, map_points
 from arml.learners.objective import (
     dual_radius,
@@ -28,6 +27,7 @@ from arml.learners.objective import (
     signed_perturbation,
     soft_radius,
 )
+from arml.system.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 
 __all__ = ["Descent", "Outcome", "Settings"]
 

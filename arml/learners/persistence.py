@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from arml.errors import DataError
-from arml.files import atomic_path
 from arml.learners.base import MetricLearner
+from arml.system.files import atomic_path
 
 __all__ = ["load_learner", "save_learner"]
 

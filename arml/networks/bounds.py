@@ -26,8 +26,7 @@ from torch import Tensor
 
 from arml.networks.classifier import NetworkClassifier
 from arml.networks.layers import Convolution, Layer, Network
-from arml.parameters import check_choice, check_positive
-from arml.validation import check_features, check_labels, check_labels_known
+from arml.validation import check_choice, check_features, check_labels, check_labels_known, check_positive
 
 __all__ = ["METHODS", "certified_radii", "score_bounds"]
 

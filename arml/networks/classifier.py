@@ -13,9 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from arml.parameters import check_choice, check_device, check_flag, check_int, check_positive
-from arml.resources import Meter, single_threaded
-from arml.validation import check_estimator_features, check_estimator_labels
+from arml.system.resources import Meter, single_threaded
+from arml.validation import (
+    check_choice,
+    check_device,
+    check_estimator_features,
+    check_estimator_labels,
+    check_flag,
+    check_int,
+    check_positive,
+)
 
 if TYPE_CHECKING:
     from arml.networks.layers import Network
@@ -72,7 +79,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     fit_summary_ : dict
         Facts of the fit that do not differ between equal fits.
     seconds_, cpu_seconds_, peak_memory_mib_ : float
-        Cost of the fit, see :class:`arml.resources.Meter`.
+        Cost of the fit, see :class:`arml.system.resources.Meter`.
 
     Notes
     -----

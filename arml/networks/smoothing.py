@@ -18,8 +18,7 @@ from torch import Tensor
 
 from arml.networks.classifier import NetworkClassifier
 from arml.networks.noise import gaussian_blocks
-from arml.parameters import check_int, check_positive
-from arml.validation import check_features
+from arml.validation import check_features, check_int, check_positive
 
 __all__ = ["SmoothedClassifier", "SmoothedRadii", "lower_confidence_bound", "point_names"]
 

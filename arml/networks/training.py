@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arml.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from arml.networks.layers import Network
 from arml.networks.noise import generator
+from arml.system.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 
 __all__ = ["Schedule", "train"]
 

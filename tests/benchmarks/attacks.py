@@ -19,9 +19,9 @@ import numpy as np
 from arml.attacks import AttackResult, boundary_attack, decision, geometric_attack
 from arml.attacks.forward import PlainForward, PrunedForward
 from arml.datasets import load, paper_sample
-from arml.files import write_text
 from arml.learners import make_learner
-from arml.markup import markdown_table
+from arml.report.markup import markdown_table
+from arml.system.files import write_text
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MIRROR = os.environ.get("ARML_MIRROR", str(_ROOT.parent / "shared" / "data"))

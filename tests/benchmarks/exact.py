@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arml.datasets import load, paper_sample
-from arml.files import write_text
 from arml.intervals import IntervalResult, interval_points
+from arml.knn.reference import reference_set
 from arml.learners import make_learner
-from arml.markup import markdown_table
-from arml.reference import reference_set
+from arml.report.markup import markdown_table
+from arml.system.files import write_text
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MIRROR = os.environ.get("ARML_MIRROR", str(_ROOT.parent / "shared" / "data"))

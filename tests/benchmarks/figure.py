@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from arml.figures import save_figure
-from arml.styles import house_style
+from arml.report.figures import save_figure
+from arml.report.styles import house_style
 from tests.benchmarks.cases import EXACT, OURS, STRAIGHTFORWARD, THEOREM1
 
 # Okabe and Ito's blue and vermilion; the straightforward one is dashed and hollow, for those who see no colours

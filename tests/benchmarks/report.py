@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from arml.files import write_text
+from arml.system.files import write_text
 from tests.benchmarks.cases import EXACT, OURS, OURS_SAME, STRAIGHTFORWARD, TASKS, THEOREM1
 from tests.benchmarks.figure import draw
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from arml.costs import Rate, Task, expected_cost, fitted_points
 from arml.learners import make_learner
-from flows import _artifacts, _commit, _costs, _layout, _params, _study
+from arml.report.forecast import Rate, Task, expected_cost, fitted_points
+from flows import costs, layout
+from flows import params as params_module
+from flows.tasks import artifacts
+from flows.workspaces import commit, study
 
 COLUMNS = "dataset,stage,method,n_neighbors,seconds,cpu_seconds,n_points,points_per_cpu_second,peak_memory_mib\n"
 
@@ -56,48 +59,48 @@ def test_fitted_points_are_those_the_fit_takes() -> None:
 def test_a_run_says_what_it_will_cost_and_which_fits_are_of_subsets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_layout, "REPORTS", tmp_path)
+    monkeypatch.setattr(layout, "REPORTS", tmp_path)
     (tmp_path / "mine" / "tables").mkdir(parents=True)
     rows = [
         f"pendigits,{stage},{m},1,9,{cpu},100,1,{cpu * 128}\n"
         for stage, m, cpu in (("verify", "arml", 60), ("verify", "nca", 6))
     ]
     (tmp_path / "mine" / "tables" / "runtime.csv").write_text(COLUMNS + "".join(rows))
-    params = _params.load()
+    params = params_module.load_params()
     params = {**params, "datasets": {"pendigits": {"source": "package"}}, "methods": ["nca", "arml"]}
     params["verify"] = {"sample": 200, "time_limit": None}
     params["run"] = {**params["run"], "workers": 2}
-    said = list(_costs.lines(params, {"verify@pendigits": []}, "mine"))
+    said = list(costs.lines(params, {"verify@pendigits": []}, "mine"))
     assert said[0].startswith("expected: 2 min of CPU time, at best 1 min with 2 workers") and "verify 2 min" in said[0]
     assert said[1].startswith("expected: 7.5 GiB of memory in the largest process (verify on pendigits, arml;")
     assert said[2].startswith("not counted, since never measured: ") and "certify 2" in said[2]
     assert len(said) == 3  # nothing is fitted again
-    said = list(_costs.lines(params, {"train@pendigits": []}, "mine"))
+    said = list(costs.lines(params, {"train@pendigits": []}, "mine"))
     assert said[-1] == "fitted on subsets: nca on pendigits 1500 of 7494"
-    assert list(_costs.lines(params, {"report": []}, "mine")) == []
+    assert list(costs.lines(params, {"report": []}, "mine")) == []
 
 
 def test_the_paper_study_can_be_estimated_without_its_data() -> None:
-    params = _study.merge(_params.load(), _study.overlay("paper"))
-    said = list(_costs.lines(params, {f"download@{name}": [] for name in params["datasets"]}, "paper"))
+    params = study.merge(params_module.load_params(), study.overlay("paper"))
+    said = list(costs.lines(params, {f"download@{name}": [] for name in params["datasets"]}, "paper"))
     assert "mnist 2500 of 60000" in said[-1] and said[0].startswith("expected: ")
     assert re.match(r"expected: [\d.]+ GiB of memory in the largest process \(\w+ on \S+, \w+;", said[1])
 
 
 def test_skipped_methods_are_left_out_where_said() -> None:
-    params = _study.merge(_params.load(), _study.overlay("paper"))
+    params = study.merge(params_module.load_params(), study.overlay("paper"))
     for dataset in ("mnist", "fashion-mnist", "usps"):
-        kept = _params.methods_of(params, "attack", dataset)
+        kept = params_module.methods_of(params, "attack", dataset)
         assert kept == [method for method in params["methods"] if method != "lfda"]
-    assert _params.methods_of(params, "attack", "splice") == params["methods"]
-    assert _params.methods_of(params, "verify", "mnist") == params["methods"]
-    params = _params.load()
+    assert params_module.methods_of(params, "attack", "splice") == params["methods"]
+    assert params_module.methods_of(params, "verify", "mnist") == params["methods"]
+    params = params_module.load_params()
     params["attack"] = {**params["attack"], "skip": {"mnist": ["lfdb"]}}
-    with pytest.raises(_params.ParamsError, match=r"attack\.skip\.mnist must be a list of methods"):
-        _params.check(params)
+    with pytest.raises(params_module.ParamsError, match=r"attack\.skip\.mnist must be a list of methods"):
+        params_module.check_params(params)
     params["attack"]["skip"] = ["lfda"]
-    with pytest.raises(_params.ParamsError, match=r"attack\.skip must be a mapping"):
-        _params.check(params)
+    with pytest.raises(params_module.ParamsError, match=r"attack\.skip must be a mapping"):
+        params_module.check_params(params)
 
 
 def test_the_commit_is_that_of_code_and_params_not_of_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,10 +110,10 @@ def test_the_commit_is_that_of_code_and_params_not_of_reports(tmp_path: Path, mo
             ("git", *who, *arguments), cwd=tmp_path, check=True, capture_output=True, text=True
         ).stdout
 
-    monkeypatch.setattr(_layout, "ROOT", tmp_path)
-    monkeypatch.delenv(_commit.VARIABLE, raising=False)
+    monkeypatch.setattr(layout, "ROOT", tmp_path)
+    monkeypatch.delenv(commit.VARIABLE, raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert _commit.of_code() == ""  # no repository
+    assert commit.of_code() == ""  # no repository
     git("init", "-q")
     for name in ("arml", "flows", "reports"):
         (tmp_path / name).mkdir()
@@ -120,26 +123,26 @@ def test_the_commit_is_that_of_code_and_params_not_of_reports(tmp_path: Path, mo
     code = git("rev-parse", "--short=12", "HEAD").strip()
     (tmp_path / "reports" / "a").write_text("2")
     git("commit", "-qam", "reports")
-    assert _commit.of_code() == code
+    assert commit.of_code() == code
     (tmp_path / "arml" / "a").write_text("3")
-    assert _commit.of_code() == f"{code} with uncommitted changes"
-    monkeypatch.setenv(_commit.VARIABLE, "told")
-    assert _commit.of_code() == os.environ[_commit.VARIABLE]
+    assert commit.of_code() == f"{code} with uncommitted changes"
+    monkeypatch.setenv(commit.VARIABLE, "told")
+    assert commit.of_code() == os.environ[commit.VARIABLE]
 
 
 def test_tables_and_costs_become_artifacts_with_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, str] = {}
-    monkeypatch.setattr(_artifacts, "create_markdown_artifact", lambda text, key, description: made.update({key: text}))
-    monkeypatch.setattr(_layout, "ROOT", tmp_path)
-    monkeypatch.setattr(_layout, "DATA", tmp_path / "data")
+    monkeypatch.setattr(artifacts, "create_markdown_artifact", lambda text, key, description: made.update({key: text}))
+    monkeypatch.setattr(layout, "ROOT", tmp_path)
+    monkeypatch.setattr(layout, "DATA", tmp_path / "data")
     table, figure = tmp_path / "tables" / "table1.md", tmp_path / "figures" / "exact.svg"
     table.parent.mkdir()
     table.write_text("# Table 1\n")
-    _artifacts.publish_report(tmp_path, [table, figure])
+    artifacts.publish_report(tmp_path, [table, figure])
     assert list(made) == ["report-table1"] and made["report-table1"].startswith("# Table 1")
     assert figure.as_uri() in made["report-table1"] and (tmp_path / "index.html").as_uri() in made["report-table1"]
     row = {"method": "arml", "n_neighbors": 11, "start": 0, "n_points": 50, "seconds": 2.0, "cpu_seconds": 5.0}
-    _artifacts.publish_costs("Own_Data", "verify", [{**row, "peak_memory_mib": 10.0}])
+    artifacts.publish_costs("Own_Data", "verify", [{**row, "peak_memory_mib": 10.0}])
     assert (
         "10 points a CPU second" in made["verify-own-data"]
         and "| arml 11 | 50 | 2.00 | 5.00 | 10 |" in made["verify-own-data"]
@@ -149,14 +152,14 @@ def test_tables_and_costs_become_artifacts_with_links(tmp_path: Path, monkeypatc
 def test_a_live_share_is_made_once_and_then_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(
-        _artifacts, "create_progress_artifact", lambda share, **more: calls.append(("new", share)) or "id"
+        artifacts, "create_progress_artifact", lambda share, **more: calls.append(("new", share)) or "id"
     )
     monkeypatch.setattr(
-        _artifacts,
+        artifacts,
         "update_progress_artifact",
         lambda one, share, **more: calls.append((one, share, more["description"])),
     )
-    live = _artifacts.LiveShare("verify", "toy")
+    live = artifacts.LiveShare("verify", "toy")
     live.show(0.25, "early")
     live.show(0.5, "too soon")
     live.show(1.0, "done")

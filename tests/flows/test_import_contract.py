@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows._cache import module_closure
-from flows._stage import STAGES
+from flows.stage import STAGES
+from flows.tasks.cache import module_closure
 
 ROOT = Path(__file__).resolve().parents[2]
 ARML = sorted((ROOT / "arml").rglob("*.py"))
@@ -109,7 +109,7 @@ def test_params_yaml_has_no_paths() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_yaml_names_all_code_a_stage_runs(stage: str) -> None:
     declared = [str(dep) for dep in wiring()[stage]["deps"]]  # type: ignore[attr-defined]
-    entries = [f"flows.{stage}"]
+    entries = [f"flows.stages.{stage}"]
     if stage in ("train", "runtime"):
         entries += [f"arml.learners.{p.stem}" for p in (ROOT / "arml/learners").glob("*.py") if p.stem != "__init__"]
     names = [path.relative_to(ROOT).as_posix() for path in module_closure(entries)]

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from flows import _cache, _layout
+from flows import layout
+from flows.tasks import cache
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder of its own, with arml's sources linked in."""
-    monkeypatch.setattr(_layout, "ROOT", tmp_path)
-    monkeypatch.setattr(_layout, "DATA", tmp_path / "data")
+    monkeypatch.setattr(layout, "ROOT", tmp_path)
+    monkeypatch.setattr(layout, "DATA", tmp_path / "data")
     (tmp_path / "data" / "records").mkdir(parents=True)
     return tmp_path
 
@@ -28,34 +29,34 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_key_changes_with_content_params_identity_and_code(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_cache, "code_hash", lambda *entries: "+".join(entries))
+    monkeypatch.setattr(cache, "code_hash", lambda *entries: "+".join(entries))
     source = write(root / "data/in", "a")
-    base = ({"method": "nca"}, [source], {"steps": 1}, ["flows.train"])
+    base = ({"method": "nca"}, [source], {"steps": 1}, ["flows.stages.train"])
     keys = {
-        _cache.cache_key(*base),
-        _cache.cache_key({"method": "lmnn"}, *base[1:]),
-        _cache.cache_key(base[0], base[1], {"steps": 2}, base[3]),
-        _cache.cache_key(*base[:3], ["flows.verify"]),
+        cache.cache_key(*base),
+        cache.cache_key({"method": "lmnn"}, *base[1:]),
+        cache.cache_key(base[0], base[1], {"steps": 2}, base[3]),
+        cache.cache_key(*base[:3], ["flows.stages.verify"]),
     }
     write(source, "b")
     os.utime(source, ns=(1, 1))
-    assert len(keys | {_cache.cache_key(*base)}) == 5
+    assert len(keys | {cache.cache_key(*base)}) == 5
 
 
 def test_key_does_not_depend_on_times_or_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_cache, "code_hash", lambda *entries: "")
+    monkeypatch.setattr(cache, "code_hash", lambda *entries: "")
     source = write(root / "data/in", "a")
-    first = _cache.cache_key({}, [source], {}, [])
+    first = cache.cache_key({}, [source], {}, [])
     os.utime(source, ns=(5, 5))
-    assert _cache.cache_key({}, [source], {}, []) == first
+    assert cache.cache_key({}, [source], {}, []) == first
 
 
 def test_content_hash_notices_a_change_of_the_same_length(tmp_path: Path) -> None:
     file = write(tmp_path / "x", "aaaa")
-    first = _cache.content_hash(file)
+    first = cache.content_hash(file)
     write(file, "bbbb")
     os.utime(file, ns=(7, 7))
-    assert _cache.content_hash(file) != first
+    assert cache.content_hash(file) != first
 
 
 def test_closure_follows_imports_in_functions_and_relative_ones(tmp_path: Path) -> None:
@@ -67,39 +68,39 @@ def test_closure_follows_imports_in_functions_and_relative_ones(tmp_path: Path) 
     write(tmp_path / "arml/sub/c.py", "import arml.e\n")
     write(tmp_path / "arml/sub/d.py", "")
     write(tmp_path / "arml/e.py", "from arml.a import f  # a circle\n")
-    names = {p.relative_to(tmp_path).as_posix() for p in _cache.module_closure(["arml.a"], tmp_path)}
+    names = {p.relative_to(tmp_path).as_posix() for p in cache.module_closure(["arml.a"], tmp_path)}
     wanted = {"a", "sub/__init__", "sub/b", "sub/c", "sub/d", "e"}
     assert names == {f"arml/{name}.py" for name in wanted}
     with pytest.raises(ValueError, match=r"no module 'arml\.nope'"):
-        _cache.module_closure(["arml.nope"], tmp_path)
+        cache.module_closure(["arml.nope"], tmp_path)
 
 
 def test_a_learner_s_code_is_no_part_of_another_s(tmp_path: Path) -> None:
     def files(*entries: str) -> set[str]:
-        return {p.name for p in _cache.module_closure(entries)}
+        return {p.name for p in cache.module_closure(entries)}
 
-    assert "classical.py" in files("flows.train", "arml.learners.baselines")
-    assert not files("flows.train", "arml.learners.arml") & {"baselines.py", "classical.py"}
-    assert not files("flows.train", "arml.learners.baselines") & {"arml.py", "objective.py"}
+    assert "classical.py" in files("flows.stages.train", "arml.learners.baselines")
+    assert not files("flows.stages.train", "arml.learners.arml") & {"baselines.py", "classical.py"}
+    assert not files("flows.stages.train", "arml.learners.baselines") & {"arml.py", "objective.py"}
 
 
 def record(root: Path) -> tuple[Path, str]:
     part = write(root / "data/part", "result")
     file = root / "data/records/p.json"
-    file.write_text(json.dumps(_cache.make_record("k1", part)))
+    file.write_text(json.dumps(cache.make_record("k1", part)))
     return file, "k1"
 
 
 def test_a_good_record_is_read(root: Path) -> None:
     file, key = record(root)
-    found = _cache.read_record(file, key)
+    found = cache.read_record(file, key)
     assert found["path"] == "data/part" and len(found["sha256"]) == 64
 
 
 def test_a_record_of_another_key_is_none(root: Path) -> None:
     file, _ = record(root)
     with pytest.raises(ValueError, match="of other inputs, params or code"):
-        _cache.read_record(file, "k2")
+        cache.read_record(file, "k2")
 
 
 def test_an_altered_or_missing_part_is_none(root: Path) -> None:
@@ -107,10 +108,10 @@ def test_an_altered_or_missing_part_is_none(root: Path) -> None:
     write(root / "data/part", "RESULT")
     os.utime(root / "data/part", ns=(3, 3))
     with pytest.raises(ValueError, match="missing or altered"):
-        _cache.read_record(file, key)
+        cache.read_record(file, key)
     (root / "data/part").unlink()
     with pytest.raises(ValueError, match="missing or altered"):
-        _cache.read_record(file, key)
+        cache.read_record(file, key)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"key": 1, "path": "x", "sha256": "y"}'])
@@ -118,7 +119,7 @@ def test_an_unreadable_record_is_none(root: Path, content: str) -> None:
     file, key = record(root)
     file.write_text(content)
     with pytest.raises(ValueError, match=r"record p\.json"):
-        _cache.read_record(file, key)
+        cache.read_record(file, key)
 
 
 def test_a_record_may_not_name_a_file_outside_data(root: Path) -> None:
@@ -126,7 +127,7 @@ def test_a_record_may_not_name_a_file_outside_data(root: Path) -> None:
     file = root / "data/records/p.json"
     file.write_text(json.dumps({"key": "k", "path": "data/../secret", "sha256": "y"}))
     with pytest.raises(ValueError, match="not under data/"):
-        _cache.read_record(file, "k")
+        cache.read_record(file, "k")
 
 
 def test_storage_writes_the_same_bytes_and_gives_prefect_its_format(root: Path) -> None:
@@ -135,9 +136,9 @@ def test_storage_writes_the_same_bytes_and_gives_prefect_its_format(root: Path) 
 
     file, _ = record(root)
     store = ResultStore(
-        result_storage=_cache.RecordStorage(folder=str(root / "data/records")), serializer=JSONSerializer()
+        result_storage=cache.RecordStorage(folder=str(root / "data/records")), serializer=JSONSerializer()
     )
-    value = _cache.make_record("k9", root / "data/part")
+    value = cache.make_record("k9", root / "data/part")
     store.write(value, key="q:k9")
     first = (root / "data/records/q.json").read_bytes()
     assert json.loads(first) == value and b"prefect" not in first
@@ -160,7 +161,7 @@ def test_a_record_that_asks_for_pickle_is_not_obeyed(root: Path, tmp_path: Path)
     evil = {"metadata": {"serializer": {"type": "pickle"}}, "result": payload}
     (root / "data/records/p.json").write_text(json.dumps(evil))
     store = ResultStore(
-        result_storage=_cache.RecordStorage(folder=str(root / "data/records")), serializer=JSONSerializer()
+        result_storage=cache.RecordStorage(folder=str(root / "data/records")), serializer=JSONSerializer()
     )
     assert not store.exists("p:k1")
     assert not (tmp_path / "sprung").exists()

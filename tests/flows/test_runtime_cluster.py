@@ -12,8 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import _cluster, _layout
-from flows._cluster import ClusterError, require_fit, require_reachable, require_root, visitor
+from flows import layout
+from flows.runners import cluster
+from flows.runners.cluster import ClusterError, require_fit, require_reachable, require_root, visitor
 
 SERVER = "http://127.0.0.1:4200/api"
 
@@ -21,7 +22,7 @@ SERVER = "http://127.0.0.1:4200/api"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder of its own."""
-    monkeypatch.setattr(_layout, "ROOT", tmp_path)
+    monkeypatch.setattr(layout, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     return tmp_path
 
@@ -29,14 +30,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def fit(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a worker tells that can run this project's tasks."""
-    monkeypatch.setattr("flows._server.healthy", lambda url, timeout: url == SERVER)
+    monkeypatch.setattr("flows.processes.server.healthy", lambda url, timeout: url == SERVER)
     with visitor(SERVER) as visit:
         return dict(visit())
 
 
 def test_a_worker_in_this_environment_is_fit(root: Path, fit: dict[str, Any]) -> None:
     require_fit([fit, copy.deepcopy(fit)], SERVER)
-    assert fit["root"] == str(root) and fit["seen"] and not _cluster.is_stale(fit)
+    assert fit["root"] == str(root) and fit["seen"] and not cluster.is_stale(fit)
     assert not list((root / ".prefect").iterdir())
 
 
@@ -77,19 +78,19 @@ def test_a_worker_elsewhere_does_not_see_the_mark(root: Path) -> None:
 
 
 def test_a_task_of_another_folder_is_refused() -> None:
-    require_root(str(_layout.ROOT))
+    require_root(str(layout.ROOT))
     with pytest.raises(ClusterError, match="not of elsewhere: restart it"):
         require_root("elsewhere")
 
 
 def test_the_code_s_digest_sees_every_source(root: Path) -> None:
-    assert len(_cluster.LOADED) == 64
+    assert len(cluster.LOADED) == 64
     (root / "arml" / "sub").mkdir(parents=True)
     (root / "flows").mkdir()
-    seen = {_cluster.source_digest()}
+    seen = {cluster.source_digest()}
     for name, text in (("arml/sub/a.py", ""), ("arml/sub/a.py", "x"), ("flows/a.py", "x")):
         (root / name).write_text(text)
-        seen.add(_cluster.source_digest())
+        seen.add(cluster.source_digest())
     assert len(seen) == 4
 
 
@@ -103,11 +104,11 @@ def test_nothing_at_an_address_is_said_at_once() -> None:
 def test_what_a_killed_process_left_is_ended_and_its_folder_removed(tmp_path: Path) -> None:
     shared, script = tmp_path / "shared", "import subprocess, sys, time; from pathlib import Path;"
     shared.mkdir()
-    script += "from flows._watch import leave_nothing; leave_nothing(Path(sys.argv[1]));"
+    script += "from flows.processes.watch import leave_nothing; leave_nothing(Path(sys.argv[1]));"
     script += "child = subprocess.Popen(['sleep', '600'], start_new_session=True);"
     script += "print(child.pid, flush=True); time.sleep(600)"
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(shared)], cwd=_layout.ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(shared)], cwd=layout.ROOT, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     left = psutil.Process(int(process.stdout.readline()))

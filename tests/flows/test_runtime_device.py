@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows._device import available_devices, lease_device
+from flows.tasks.device import available_devices, lease_device
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKES = ("fake:0", "fake:1")
@@ -21,7 +21,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from flows._device import lease_device
+from flows.tasks.device import lease_device
 with lease_device(["fake:0", "fake:1"], Path(sys.argv[1])) as device:
     begun = time.monotonic()
     time.sleep(0.15)

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from flows import _layout, _params, _study
+from flows import layout
+from flows import params as params_module
+from flows.workspaces import study as study_module
 
-ROOT = _layout.ROOT
+ROOT = layout.ROOT
 
 
 @pytest.fixture
 def params() -> dict[str, Any]:
-    return copy.deepcopy(_params.load())
+    return copy.deepcopy(params_module.load_params())
 
 
 def put(params: dict[str, Any], key: str, value: Any) -> None:
@@ -116,8 +118,8 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
 )
 def test_what_is_wrong_is_named(params: dict[str, Any], key: str, value: Any, said: str) -> None:
     put(params, key, value)
-    with pytest.raises(_params.ParamsError, match=said.replace("(", r"\(")):
-        _params.check(params)
+    with pytest.raises(params_module.ParamsError, match=said.replace("(", r"\(")):
+        params_module.check_params(params)
 
 
 @pytest.mark.parametrize(
@@ -126,53 +128,53 @@ def test_what_is_wrong_is_named(params: dict[str, Any], key: str, value: Any, sa
 )
 def test_a_cluster_is_named_by_its_address(params: dict[str, Any], runner: str, cluster: str | None) -> None:
     params["run"] |= {"runner": runner, "cluster": cluster}
-    assert _params.check(params)["run"]["cluster"] == cluster
+    assert params_module.check_params(params)["run"]["cluster"] == cluster
 
 
 def test_a_missing_section_is_named(params: dict[str, Any]) -> None:
     del params["attack"]
-    with pytest.raises(_params.ParamsError, match="lacks the key 'attack'"):
-        _params.check(params)
+    with pytest.raises(params_module.ParamsError, match="lacks the key 'attack'"):
+        params_module.check_params(params)
 
 
 def test_a_broken_or_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(_params.ParamsError, match="cannot read"):
-        _params.load(tmp_path / "params.yaml")
+    with pytest.raises(params_module.ParamsError, match="cannot read"):
+        params_module.load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [1\n")
-    with pytest.raises(_params.ParamsError, match="not valid YAML"):
-        _params.load(tmp_path / "params.yaml")
+    with pytest.raises(params_module.ParamsError, match="not valid YAML"):
+        params_module.load_params(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize("study", _study.available())
+@pytest.mark.parametrize("study", study_module.available())
 def test_every_study_can_be_run(params: dict[str, Any], study: str) -> None:
-    _params.check(_study.merge(params, _study.overlay(study)))
+    params_module.check_params(study_module.merge(params, study_module.overlay(study)))
 
 
 def test_merging_replaces_data_sets_and_keeps_the_rest(params: dict[str, Any]) -> None:
-    merged = _study.merge(params, {"datasets": {"toy": {}}, "attack": {"steps": 7}})
+    merged = study_module.merge(params, {"datasets": {"toy": {}}, "attack": {"steps": 7}})
     assert list(merged["datasets"]) == ["toy"] and merged["attack"]["steps"] == 7
     assert merged["attack"]["bounds"] == params["attack"]["bounds"] and params["attack"]["steps"] != 7
 
 
 def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_layout, "WORKSPACES", tmp_path)
-    workspace = _study.prepare("toy")
+    monkeypatch.setattr(layout, "WORKSPACES", tmp_path)
+    workspace = study_module.prepare("toy")
     assert yaml.safe_load((workspace / "params.yaml").read_text())["datasets"] == {"toy": {}}
     assert (workspace / "data" / "networks").is_dir()  # the report reads it, and a study may train none
     (workspace / "flows" / "gone.py").write_text("")
     (workspace / "flows" / "verify.py").write_text("old")
     state = (workspace / "flows" / "train.py").stat().st_mtime_ns
-    _study.prepare("toy")
+    study_module.prepare("toy")
     assert not (workspace / "flows" / "gone.py").exists()
     assert (workspace / "flows" / "verify.py").read_bytes() == (ROOT / "flows" / "verify.py").read_bytes()
     assert (workspace / "flows" / "train.py").stat().st_mtime_ns == state
-    with pytest.raises(_params.ParamsError, match="unknown study 'x'; there are full, gap, networks, paper"):
-        _study.prepare("x")
+    with pytest.raises(params_module.ParamsError, match="unknown study 'x'; there are full, gap, networks, paper"):
+        study_module.prepare("x")
 
 
 def test_a_sample_may_differ_between_data_sets(params: dict[str, Any]) -> None:
     params["attack"]["sample"] = {"pendigits": [5, "all"], "default": 7}
-    section = _params.check(params)["attack"]
-    assert _params.sample_of(section, "pendigits") == [5, "all"]
-    assert _params.sample_of(section, "satimage") == 7
-    assert _params.sample_of(params["verify"], "satimage") == "all"
+    section = params_module.check_params(params)["attack"]
+    assert params_module.sample_of(section, "pendigits") == [5, "all"]
+    assert params_module.sample_of(section, "satimage") == 7
+    assert params_module.sample_of(params["verify"], "satimage") == "all"

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import _runner
-from flows._progress import Progress
-from flows._rows import evaluated_rows
-from flows._runner import ALONE, make_task_runner, prune, runner_kind, worker_count
-from flows._summary import busy, summary
+from flows.errors import StageError
+from flows.runners.choice import ALONE, make_task_runner, runner_kind, worker_count
+from flows.tasks import parts
+from flows.tasks.parts import prune
+from flows.tasks.progress import Progress
+from flows.tasks.shards import evaluated_rows
+from flows.tasks.summary import busy, summary
 
 
 def run(**changes: object) -> dict[str, object]:
@@ -89,7 +91,7 @@ def test_rows_are_all_or_the_paper_s_sample() -> None:
 
 
 def test_runner_is_chosen_by_name_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_runner, "is_large", lambda dataset: dataset == "mnist")
+    monkeypatch.setattr(parts, "is_large", lambda dataset: dataset == "mnist")
     assert make_task_runner(run(), "verify", "toy")._max_workers == 3  # type: ignore[attr-defined]
     assert type(make_task_runner(run(runner="processes"), "verify", "toy")).__name__ == "ProcessRunner"
     stages = ("check", "certify", "verify", "train", "attack")
@@ -111,10 +113,10 @@ def test_workers_times_threads_is_at_most_the_cores(
 
 
 def test_a_runner_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "flows._dask", raising=False)
-    monkeypatch.delattr("flows._dask", raising=False)
+    monkeypatch.delitem(sys.modules, "flows.runners.dask", raising=False)
+    monkeypatch.delattr("flows.runners.dask", raising=False)
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
-    with pytest.raises(_runner.StageError, match=r"pip install -c constraints.txt '\.\[dask\]'"):
+    with pytest.raises(StageError, match=r"pip install -c constraints.txt '\.\[dask\]'"):
         make_task_runner(run(runner="dask"), "train", "toy")
 
 

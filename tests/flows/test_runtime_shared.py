@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from arml.results import write_metric, write_split
-from flows import _layout, _shared
+from flows import layout
+from flows.tasks import prepared
 
 built: list[str] = []
 
@@ -22,39 +23,39 @@ def build(X, y, metric) -> object:
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_layout, "DATA", tmp_path)
-    monkeypatch.setattr(_shared, "_held", {"key": None, "value": None, "users": 0})
+    monkeypatch.setattr(layout, "DATA", tmp_path)
+    monkeypatch.setattr(prepared, "_held", {"key": None, "value": None, "users": 0})
     built.clear()
     facts = {"n_train": 4, "n_features": 2}
-    write_split(_layout.train_split("toy"), np.arange(8.0).reshape(4, 2), [0, 1, 0, 1], facts)
+    write_split(layout.train_split("toy"), np.arange(8.0).reshape(4, 2), [0, 1, 0, 1], facts)
     for scale, method in ((1.0, "euclidean"), (2.0, "arml")):
-        write_metric(_layout.metric("toy", method), scale * np.eye(2), {})
+        write_metric(layout.metric("toy", method), scale * np.eye(2), {})
 
 
 def test_a_small_set_is_made_anew(files: None) -> None:
-    assert not _shared.is_large("toy")
+    assert not prepared.is_large("toy")
     for _ in range(2):
-        with _shared.prepared("toy", "arml", build):
+        with prepared.prepared("toy", "arml", build):
             pass
     assert built == ["(4, 2) 2"] * 2
 
 
 def test_threads_share_a_large_set_and_take_turns_between_metrics(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shared, "_LARGE", 64)
-    assert _shared.is_large("toy")
+    monkeypatch.setattr(prepared, "_LARGE", 64)
+    assert prepared.is_large("toy")
     both = threading.Barrier(3, timeout=60)  # two threads that hold the value at the same time, and this one
     release = threading.Event()
     inside: list[str] = []
 
     def hold() -> object:
-        with _shared.prepared("toy", "euclidean", build) as value:
+        with prepared.prepared("toy", "euclidean", build) as value:
             both.wait()
             assert release.wait(timeout=60)
             inside.append("euclidean")
             return value
 
     def use() -> object:
-        with _shared.prepared("toy", "arml", build) as value:
+        with prepared.prepared("toy", "arml", build) as value:
             inside.append("arml")
             return value
 
@@ -74,12 +75,12 @@ def test_threads_share_a_large_set_and_take_turns_between_metrics(files: None, m
 
 
 def test_a_failed_preparation_leaves_the_next_one_free(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shared, "_LARGE", 64)
+    monkeypatch.setattr(prepared, "_LARGE", 64)
 
     def broken(X, y, metric) -> object:
         raise MemoryError
 
-    with pytest.raises(MemoryError), _shared.prepared("toy", "arml", broken):
+    with pytest.raises(MemoryError), prepared.prepared("toy", "arml", broken):
         pass
-    with _shared.prepared("toy", "arml", build) as value:
+    with prepared.prepared("toy", "arml", build) as value:
         assert value is not None

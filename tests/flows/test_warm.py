@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import _warm
+from flows.processes import warm as warm_module
 
 ROOT = Path(__file__).resolve().parents[2]
 # the command of a stage, told to say in which process it ends up
 STAGE = """
 import os, sys
-from flows import _warm
+from flows.processes import warm as _warm
 print("asked by", os.getpid(), flush=True)
 code = _warm.run(["verify"])
 print("code", code, flush=True)
@@ -25,7 +25,7 @@ print("code", code, flush=True)
 
 def warm(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows._warm", *command],
+        [sys.executable, "-m", "flows.processes.warm", *command],
         cwd=ROOT,
         env={**os.environ, **changes},
         capture_output=True,
@@ -52,12 +52,12 @@ def test_arguments_environment_and_folder_go_along() -> None:
 
 
 def test_nothing_is_forked_for_other_code_or_from_what_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(_warm.VARIABLE, raising=False)
-    assert _warm.run(["verify"]) is None
-    monkeypatch.setenv(_warm.VARIABLE, json.dumps({"address": "nowhere", "code": "of another checkout"}))
-    assert _warm.run(["verify"]) is None
+    monkeypatch.delenv(warm_module.VARIABLE, raising=False)
+    assert warm_module.run(["verify"]) is None
+    monkeypatch.setenv(warm_module.VARIABLE, json.dumps({"address": "nowhere", "code": "of another checkout"}))
+    assert warm_module.run(["verify"]) is None
     code = (
-        "import json, os; from flows import _warm; "
+        "import json, os; from flows.processes import warm as _warm; "
         "os.environ[_warm.VARIABLE] = json.dumps({'address': 'nowhere', 'code': _warm._code()}); "
         "print(_warm.run(['verify']))"
     )
@@ -66,8 +66,8 @@ def test_nothing_is_forked_for_other_code_or_from_what_has_ended(monkeypatch: py
 
 
 def test_a_command_without_a_fork_server_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_warm, "supported", lambda: False)
-    assert _warm.command(["dvc", "repro"]) == ["dvc", "repro"]
+    monkeypatch.setattr(warm_module, "supported", lambda: False)
+    assert warm_module.command(["dvc", "repro"]) == ["dvc", "repro"]
 
 
 def test_the_exit_code_of_the_inner_command_is_told() -> None:

@@ -39,7 +39,7 @@ def exact_sample(name):
 
 @functools.cache
 def _published():
-    with open(ROOT / "arml" / "published" / "paper_tables.csv", newline="") as stream:
+    with open(ROOT / "arml" / "report" / "paper_tables.csv", newline="") as stream:
         return list(csv.DictReader(stream))
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from arml.report import write_report
-from arml.study import Study, load_study
+from arml.report.study import Study, load_study
+from arml.report.writer import write_report
 
 HERE = Path(__file__).resolve().parent / "small"
 RESULTS = ("exact", "certified", "attacked", "tightened", "networks", "networks_attacked")

@@ -13,12 +13,12 @@ import yaml
 from filelock import FileLock
 from workspace import ROOT, Workspace, base_environment, clone
 
-from flows._study import merge
+from flows.workspaces.study import merge
 
 STUDY = ("test_faults", "test_injected_faults", "test_toy_study")
 _SERVER = """
 import sys
-from flows import _server
+from flows.processes import server as _server
 print(_server.ensure_server(), flush=True)
 sys.stdin.read()
 _server.release()

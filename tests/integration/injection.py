@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 from workspace import Workspace
 
-from flows import _stage
+from flows import stage as stage_module
 
 VICTIMS = ("main", "holder", "dvc", "stage", "fork server", "flow", "worker", "server")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 # as DVC names those of the toy study
-STAGES = tuple(s if s == "report" else f"{s}@toy" for s in _stage.STAGES if not s.startswith("runtime"))
+STAGES = tuple(s if s == "report" else f"{s}@toy" for s in stage_module.STAGES if not s.startswith("runtime"))
 
 
 def wait_for(condition: Callable[[], object], limit: float) -> bool:
@@ -63,10 +63,10 @@ def part_of(main: int, victim: str) -> psutil.Process | None:
     # the server of forks comes first, then the flow of the stage, then the workers that it asks for
     forks.sort(key=lambda process: (process.create_time(), process.pid))
     named: dict[str, Callable[[], psutil.Process | None]] = {
-        "holder": lambda: next((p for p in below if "flows._warm" in _words(p)[1:4]), None),
+        "holder": lambda: next((p for p in below if "flows.processes.warm" in _words(p)[1:4]), None),
         "dvc": lambda: next((p for p in below if "dvc" in _words(p)[1:4]), None),
         "stage": lambda: next((p for p in below if _words(p)[1:3] == ["-m", "flows"]), None),
-        "server": lambda: next((p for p in below if "flows._server" in _words(p)[1:4]), None),
+        "server": lambda: next((p for p in below if "flows.processes.server" in _words(p)[1:4]), None),
         "fork server": lambda: forks[0] if forks else None,
         "flow": lambda: forks[1] if len(forks) > 1 else None,
         "worker": lambda: forks[-1] if len(forks) > 2 else None,

@@ -24,11 +24,13 @@ PROBE = """
 import json, sys, time
 from pathlib import Path
 from prefect import flow, task
-from flows import _layout, _runner
+from flows import layout as _layout
+from flows.runners import choice as _choice
+from flows.tasks import parts as _runner
 
 def look(job):
     import numpy, sklearn.metrics, threadpoolctl, torch
-    from flows._device import lease_device
+    from flows.tasks.device import lease_device
     torch.ones(64, 64) @ torch.ones(64, 64), numpy.ones((64, 64)) @ numpy.ones((64, 64))
     with lease_device(["fake:0", "fake:1"], Path(job["locks"])) as device:
         begun = time.monotonic()
@@ -51,11 +53,11 @@ def flow_(jobs):
 
 def main(runner, locks):
     run = {"runner": runner, "cluster": None, "workers": 3, "threads_per_task": 2, "devices": "auto"}
-    _runner.set_thread_variables(2)
+    _choice.set_thread_variables(2)
     job = {"dataset": "toy", "method": "", "stage": "probe", "n_neighbors": 0, "start": 0, "n_points": 0, "key": "",
            "threads": 2, "root": str(_layout.ROOT), "scratch": str(_layout.scratch("toy", "probe")), "locks": locks}
     jobs = [job | {"name": f"p{i}", "output": f"data/p{i}.json"} for i in range(6)]
-    flow_.with_options(task_runner=_runner.make_task_runner(run, "train", "toy"))(jobs)
+    flow_.with_options(task_runner=_choice.make_task_runner(run, "train", "toy"))(jobs)
 """
 
 
@@ -152,9 +154,9 @@ def test_an_existing_dask_cluster_follows_the_code(
     without(study, *VERIFIED, runner="dask", cluster=dask_cluster)
     assert f"12 parts, dask at {dask_cluster}" in study.stage("verify", "--dataset", "toy")
     assert study.computed_hashes() == finished[0].computed_hashes()
-    code, line = study.path / "flows" / "verify.py", "    with prepared("
-    code.write_text(code.read_text().replace(line, f"    (_layout.ROOT / 'witness').touch()\n{line}"))
-    code.write_text(code.read_text().replace("import _params", "import _layout, _params"))
+    code, line = study.path / "flows" / "stages" / "verify.py", "    with prepared("
+    code.write_text(code.read_text().replace(line, f"    (layout.ROOT / 'witness').touch()\n{line}"))
+    code.write_text(code.read_text().replace("from flows.params", "from flows import layout\nfrom flows.params"))
     study.stage("verify", "--dataset", "toy")  # by workers that had loaded the code as it was before
     assert (study.path / "witness").is_file()
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from arml import MahalanobisKNN, MahalanobisMetric
 from arml.attacks import boundary_attack
 from arml.attacks.forward import PlainForward, PrunedForward
-from arml.neighbors import Predictor
-from arml.reference import reference_set
+from arml.knn.neighbors import Predictor
+from arml.knn.reference import reference_set
 
 
 def brute_label(train: np.ndarray, labels: np.ndarray, G: np.ndarray, z: np.ndarray, k: int) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from arml.paper import paper_value
+from arml.report.published import paper_value
+from arml.report.study import Study, build_study
 from arml.results import METHOD_ORDER, attacked_table, certified_table, exact_table, timings_table
-from arml.study import Study, build_study
 
 RADII = {
     "pendigits": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),

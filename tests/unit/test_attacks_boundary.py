@@ -13,8 +13,8 @@ from arml import MahalanobisKNN, MahalanobisMetric
 from arml.attacks import AttackResult, boundary_attack
 from arml.attacks.forward import PlainForward
 from arml.attacks.result import verified
-from arml.neighbors import Predictor
-from arml.reference import reference_set
+from arml.knn.neighbors import Predictor
+from arml.knn.reference import reference_set
 
 
 def blobs(n_train: int = 90, n_test: int = 12, n_features: int = 5, n_classes: int = 3, seed: int = 0) -> Any:

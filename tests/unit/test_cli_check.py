@@ -10,15 +10,7 @@ import pytest
 
 from arml.evidence import evidence_table
 from arml.learners import make_learner
-from arml.results import (
-    exact_table,
-    provenance,
-    read_provenance,
-    read_table,
-    write_metric,
-    write_split,
-    write_table,
-)
+from arml.results import exact_table, provenance, read_provenance, read_table, write_metric, write_split, write_table
 from arml.verify import exact_radii
 from tests.unit.cli_data import N_TEST, answer, arrays, files, refusal, run, write_csv
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from scipy.stats import norm
 
-from arml.comparison import check_smoothing, comparison_markdown, competitors
 from arml.curves import SandwichError
 from arml.networks.smoothing import lower_confidence_bound
-from arml.report import headline_metrics, write_report
-from arml.study import build_study
+from arml.report.networks import check_smoothing, comparison_markdown, competitors
+from arml.report.study import build_study
+from arml.report.writer import headline_metrics, write_report
 from tests.unit.report_data import RADII, network_tables, study, tables
 
 

@@ -8,10 +8,17 @@ import io
 import numpy as np
 import pytest
 
-from arml.differences import TOLERANCE, UNEXPLAINED, deterministic, differences, differences_csv, differences_markdown
-from arml.paper import paper_value
+from arml.report.differences import (
+    TOLERANCE,
+    UNEXPLAINED,
+    deterministic,
+    differences,
+    differences_csv,
+    differences_markdown,
+)
+from arml.report.published import paper_value
+from arml.report.study import Study, build_study
 from arml.results import attacked_table, certified_table
-from arml.study import Study, build_study
 from tests.unit.report_data import RADII, papers_errors
 
 PENDIGITS_RADII = RADII["pendigits"]

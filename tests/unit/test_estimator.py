@@ -16,7 +16,7 @@ import arml
 from arml import ARML, MahalanobisKNN, MahalanobisMetric
 from arml.attacks import POINT_ATTACKS, boundary_attack, geometric_attack, hopskipjump_attack, pointwise_attack
 from arml.curves import robust_error
-from arml.scaling import fit_scaler
+from arml.estimator.scaling import fit_scaler
 
 RNG = np.random.default_rng(7)
 G = RNG.normal(size=(3, 3))

@@ -18,7 +18,7 @@ from arml.check import CertificateChecker, Verdict
 from arml.errors import DataError
 from arml.evidence import certificates_of, checks_table, evidence_table, results_of
 from arml.results import attacked_table, certified_table, exact_table, read_table, table_provenance, write_table
-from arml.schemas import CHECKS, EVIDENCE, RESULTS
+from arml.results.schemas import CHECKS, EVIDENCE, RESULTS
 from arml.verify import exact_radii
 
 LOWER, UPPER = RESULTS.get_field_index("lower"), RESULTS.get_field_index("upper")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from arml.errors import DataError
-from arml.files import atomic_path, sha256_file, write_bytes, write_json, write_text
+from arml.system.files import atomic_path, sha256_file, write_bytes, write_json, write_text
 
 
 def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> None:

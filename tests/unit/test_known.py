@@ -8,10 +8,10 @@ import io
 import numpy as np
 import pytest
 
-from arml.decided import decided_csv, decided_lines, decided_overview
-from arml.known import known_of, known_of_methods
+from arml.report.decided import decided_csv, decided_lines, decided_overview
+from arml.report.known import known_of, known_of_methods
+from arml.report.study import Study, build_study
 from arml.results import attacked_table, certified_table, exact_table
-from arml.study import Study, build_study
 
 RADII = {"pendigits": (0.0, 0.1, 0.2)}
 

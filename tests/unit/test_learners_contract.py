@@ -18,7 +18,7 @@ import arml.learners as learners
 from arml.errors import DataError
 from arml.learners import METHODS, LearningError, MetricLearner, make_learner
 from arml.learners.base import normalise
-from arml.resources import recorded_warnings, single_threaded
+from arml.system.resources import recorded_warnings, single_threaded
 
 QUICK = {"arml": {"max_iter": 30}, "lmnn": {"max_iter": 60}, "itml": {"n_constraints": 40, "max_iter": 50}}
 

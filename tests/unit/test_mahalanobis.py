@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from arml.mahalanobis import MahalanobisMetric, as_metric
+from arml.knn.mahalanobis import MahalanobisMetric, as_metric
 
 
 def test_distances_equal_the_quadratic_form():

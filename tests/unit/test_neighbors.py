@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 from arml import MahalanobisKNN
-from arml.neighbors import vote
+from arml.knn.neighbors import vote
 from tests import oracles
 
 

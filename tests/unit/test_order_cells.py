@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arml.neighbors import predict_codes
-from arml.order_cells import Cell, Neighborhood, nearest
-from arml.perturbation import Box
-from arml.reference import reference_set
+from arml.geometry.order_k_cells import Cell, Neighborhood, nearest
+from arml.knn.neighbors import predict_codes
+from arml.knn.reference import reference_set
+from arml.solvers.perturbation import Box
 from tests import oracles
 
 

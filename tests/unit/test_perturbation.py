@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from arml.lp import shortest_point
-from arml.perturbation import Box, check_bounds, check_norm
+from arml.solvers.lp import shortest_point
+from arml.solvers.perturbation import Box, check_bounds, check_norm
 from tests import oracles
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from arml.qp import Infeasible, MinNormPoint
+from arml.solvers.qp import Infeasible, MinNormPoint
 from tests import oracles
 
 

@@ -14,12 +14,16 @@ import numpy as np
 import pytest
 
 from arml.certificate import Verdict
-from arml.comparison import competitors
 from arml.curves import SandwichError
 from arml.errors import DataError
 from arml.evidence import checks_table
-from arml.figures import Drawn, band_figure, draw_figures
-from arml.report import headline_metrics, index_markdown, write_report
+from arml.report.figures import Drawn, band_figure, draw_figures
+from arml.report.networks import competitors
+from arml.report.sections import report_sections
+from arml.report.study import Study, build_study, load_study
+from arml.report.styles import network_styles, style
+from arml.report.verdict import clean_competitive, less_robust_than_euclidean, most_robust, strength, verdict_lines
+from arml.report.writer import headline_metrics, index_markdown, write_report
 from arml.results import (
     METHOD_ORDER,
     attacked_table,
@@ -30,10 +34,6 @@ from arml.results import (
     write_split,
     write_table,
 )
-from arml.sections import report_sections
-from arml.study import Study, build_study, load_study
-from arml.styles import network_styles, style
-from arml.verdict import clean_competitive, less_robust_than_euclidean, most_robust, strength, verdict_lines
 from tests.unit.report_data import RADII, study, tables, timings
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arml.boundaries import TOY_LABELS, TOY_POINTS, boundary_figure, boundary_words, draw_boundaries, fit_toy
 from arml.errors import DataError
-from arml.latex import errors_latex, escaped
-from arml.page import inline_svg
-from arml.plots import plot_files
-from arml.report import write_report
+from arml.report.dvc_plots import plot_files
+from arml.report.latex import errors_latex, escaped
+from arml.report.page import inline_svg
+from arml.report.sections import read_appendix
+from arml.report.study import build_study
+from arml.report.tables import cells, table1_curves, table2_curves
+from arml.report.toy_figure import TOY_LABELS, TOY_POINTS, boundary_figure, boundary_words, draw_boundaries, fit_toy
+from arml.report.verdict import COMPETITIVE, caveats, clean_competitive, observations
+from arml.report.writer import write_report
 from arml.results import METHOD_ORDER, certified_table, exact_table
-from arml.sections import read_appendix
-from arml.study import build_study
-from arml.tables import cells, table1_curves, table2_curves
-from arml.verdict import COMPETITIVE, caveats, clean_competitive, observations
 from tests.unit.browser import browse, check_page, needs_chromium
 from tests.unit.report_data import papers_errors, study
 
@@ -160,8 +160,8 @@ def test_names_from_params_cannot_write_html(tmp_path: Path) -> None:
         radius=[0.1, 0.1],
     )  # fmt: skip
     made = build_study([table, certified], radii={"<script>alert(1)</script>": [0.0, 0.1]})
-    from arml.page import page_html
-    from arml.sections import report_sections
+    from arml.report.page import page_html
+    from arml.report.sections import report_sections
 
     page = page_html(made, "claim", [], report_sections(made, []))
     assert "<script" not in page and "<b>mine" not in page and "&lt;script&gt;" in page

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from arml.errors import DataError
-from arml.files import sha256_file
 from arml.results import (
     RESULTS,
     TIMINGS,
@@ -35,6 +34,7 @@ from arml.results import (
     write_table,
     write_weights,
 )
+from arml.system.files import sha256_file
 from tests.unit.report_data import tables, timings
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from arml.errors import DataError
+from arml.report.running_times import write_report
 from arml.results import provenance, read_table, trials_table, write_table
-from arml.speed import write_report
 
 FITS = {"nca": {"method": "nca"}, "arml-full": {"method": "arml", "schedule": "full"}}
 

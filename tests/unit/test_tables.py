@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from arml.errors import DataError
-from arml.paper import PaperValue, paper_value
-from arml.results import attacked_table, certified_table, exact_table, timings_table
-from arml.runtimes import runtime_csv, runtime_markdown
-from arml.study import Study, build_study
-from arml.tables import (
+from arml.report.published import PaperValue, paper_value
+from arml.report.stage_costs import runtime_csv, runtime_markdown
+from arml.report.study import Study, build_study
+from arml.report.tables import (
     cells,
     errors_csv,
     overview_markdown,
@@ -23,7 +22,8 @@ from arml.tables import (
     table2_curves,
     table2_markdown,
 )
-from arml.verdict import verdict_lines
+from arml.report.verdict import verdict_lines
+from arml.results import attacked_table, certified_table, exact_table, timings_table
 from tests.unit.report_data import study as made_up
 
 RADII = (0.0, 0.1, 0.2)

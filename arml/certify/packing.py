@@ -1,0 +1,134 @@
+"""The packing bound: several positives, not one, keep a negative away, and few of them can be spared.
+
+If j is no farther than all but q positives, then of any q + 1 disjoint groups of positives one is left whole, and j is
+no farther than all of that group: the point has moved by the smallest of the groups' quadratic programs at least. A
+group of one positive is the closed form e_ij, so the (q + 1)th-max of e_ij is where the packing starts; it goes on by
+giving the weakest group, again and again, the positive that is most in its way.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arml.certificate import Proof
+from arml.geometry.bisectors import Pairs
+from arml.solvers.duality import proved_norm
+from arml.solvers.qp import Dual, Infeasible, MinNormPoint
+
+__all__ = ["Packing"]
+
+Rows = NDArray[np.intp]
+Vector = NDArray[np.float64]
+
+_NEAR = 128
+_RIVALS = 64
+_MOST = 64
+_TIE = 1.0 / 64.0
+
+
+class Packing:
+    """The packing bounds of one point.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Under ℓ2.
+    own : slice
+        Rows of the true class.
+    """
+
+    def __init__(self, pairs: Pairs, own: slice) -> None:
+        self.pairs, self.own = pairs, own
+        self._found: dict[int, list[tuple[float, list[Dual]]]] = {}
+
+    def order(self, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows]) -> float:
+        """The ``column_rank``-th smallest over ``rivals`` of the packing bound with ``row_rank`` groups.
+
+        Never below that order of the closed form (:meth:`arml.geometry.bisectors.Pairs.order`), whose parameters these
+        are. Rivals are packed by their closed forms, smallest first, until the next exceeds the column_rank-th smallest
+        packed, and no more than some dozens beyond ``column_rank``.
+        """
+        pairs = self.pairs
+        base = pairs.order(self.own, rivals, row_rank, column_rank, used)
+        distances = pairs.d[self.own]
+        if not 0.0 < base < math.inf:
+            return base
+        size = min(max(_NEAR, 4 * row_rank), distances.size)
+        near = self.own.start + np.argpartition(distances, size - 1)[:size]
+        floors = pairs.floors(rivals, float(np.partition(distances, row_rank - 1)[row_rank - 1]))
+        count = min(rivals.size, column_rank + _RIVALS)
+        nearest = np.argpartition(floors, count - 1)[: 4 * count]
+        beyond = float(np.delete(floors, nearest).min(initial=math.inf))
+        closed = np.partition(pairs.bounds(near, rivals[nearest]), size - row_rank, axis=0)[size - row_rank]
+        ranking = np.argsort(closed, kind="stable")
+        packed: list[float] = []
+        for place in ranking[:count]:
+            limit = sorted(packed)[column_rank - 1] if len(packed) >= column_rank else math.inf
+            if closed[place] >= limit:
+                break
+            packed.append(max(float(closed[place]), self._pack(int(rivals[nearest[place]]), near, row_rank, limit)))
+        left = closed[ranking[len(packed) :]].min(initial=beyond)  # a bound for every rival that is not packed
+        used.append(near)
+        packed.sort()
+        within = packed[column_rank - 1] if len(packed) >= column_rank else math.inf
+        return max(base, min(within, float(left)))
+
+    def _pack(self, j: int, near: Rows, row_rank: int, limit: float) -> float:
+        """The smallest bound of ``row_rank`` groups for rival j; the packing ends where it passes ``limit``."""
+        pairs, reference = self.pairs, self.pairs.reference
+        normals = reference.w[near] - reference.w[j]
+        offsets = (pairs.d[near] - pairs.d[j]) / 2.0
+        alone = pairs.bounds(near, np.array([j]))[:, 0]
+        leaders = np.argsort(-alone, kind="stable")[:row_rank]
+        free = np.ones(near.size, dtype=bool)
+        groups = [MinNormPoint(reference.n_features) for _ in leaders]
+        proofs: list[Dual] = []
+        for group, leader in zip(groups, leaders.tolist()):
+            proofs.append(self._grow(group, normals, offsets, leader, near))
+            free[leader] = False
+        bounds = [self._proved(proof) for proof in proofs]
+        for _ in range(_MOST):
+            weakest = min(range(len(bounds)), key=bounds.__getitem__)
+            group = groups[weakest]
+            if bounds[weakest] >= limit or group.contradiction is not None:
+                break
+            excess = np.where(free, normals @ group.point - offsets, -math.inf)
+            worst = int(excess.argmax())
+            if not excess[worst] > _TIE * pairs.margin:
+                break
+            free[worst] = False
+            proof = self._grow(group, normals, offsets, worst, near)
+            bound = self._proved(proof)
+            if bound > bounds[weakest]:
+                proofs[weakest], bounds[weakest] = proof, bound
+        value = min(bounds)
+        self._found.setdefault(j, []).append((value, proofs))
+        return value
+
+    @staticmethod
+    def _grow(group: MinNormPoint, normals: NDArray[np.float64], offsets: Vector, place: int, near: Rows) -> Dual:
+        """The group with one positive more, and what proves its bound."""
+        if normals[place] @ group.point <= offsets[place]:  # not in the way yet: a tie, or nearer than j
+            return group.dual
+        try:
+            group.add(normals[place], float(offsets[place]), int(near[place]))
+        except Infeasible:
+            assert group.contradiction is not None
+            return group.contradiction
+        return group.dual
+
+    def _proved(self, dual: Dual) -> float:
+        return proved_norm(dual, self.pairs.norm, self.pairs.margin, self.pairs.reference.w_error)
+
+    def proofs(self, radius: float) -> tuple[Proof, ...]:
+        """For each rival the most groups that were found to keep it away as far as ``radius``, disjoint."""
+        order = self.pairs.reference.order
+        kept = []
+        for j, packings in sorted(self._found.items()):
+            enough = [duals for value, duals in packings if value >= radius]
+            for dual in max(enough, key=len, default=[]):
+                kept.append(Proof(int(order[j]), order[dual.keys], dual.multipliers.copy()))
+        return tuple(kept)

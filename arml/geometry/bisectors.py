@@ -1,0 +1,144 @@
+"""The closed form of eq. (8)/(9), how far a point must move before a negative catches up with a positive, and its
+order statistics over many pairs, of which most are never computed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arml.knn.reference import ReferenceSet
+from arml.solvers.perturbation import Norm
+
+__all__ = ["Pairs"]
+
+Rows = NDArray[np.intp]
+Vector = NDArray[np.float64]
+
+_NEAR = 24
+_CHUNK = 512
+_ROWS = 8
+_TINY = float(np.finfo(np.float64).tiny)
+_EPS = float(np.finfo(np.float64).eps)
+
+
+class Pairs:
+    """The pair bounds e_ij of one point x, rounded down.
+
+    Parameters
+    ----------
+    reference : ReferenceSet
+    distances : ndarray of shape (N,)
+        Squared distances of x to all rows of the reference set.
+    margin : float
+        :meth:`arml.knn.reference.ReferenceSet.margin` of x: subtracted from every d_j − d_i.
+    norm : Norm
+        How perturbations are measured.
+    """
+
+    def __init__(self, reference: ReferenceSet, distances: Vector, margin: float, norm: Norm) -> None:
+        self.reference, self.d, self.margin, self.norm = reference, distances, margin, norm
+
+    def bounds(
+        self, positives: Rows | slice, negatives: Rows | slice, *, products: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """[e_ij]₊ = [d_j − d_i]₊ / (2 ‖w_i − w_j‖_q) for rows i of ``positives`` and j of ``negatives``.
+
+        Parameters
+        ----------
+        positives, negatives : row indices or slices of sizes p, q
+        products : ndarray of shape (p, q), optional
+            w_i · w_j where the caller has them; of use under the ℓ2 norm only.
+
+        Returns
+        -------
+        ndarray of shape (p, q)
+            Proved bounds: the denominator is rounded up, the numerator down. 0 where d_j does not exceed d_i by
+            more than the margin, a tie included. Cost: one matrix product O(p q D) under ℓ2; O(p q D) without BLAS
+            otherwise.
+        """
+        reference = self.reference
+        if self.norm.is_euclidean:
+            if products is None:
+                products = reference.w[positives] @ reference.w[negatives].T
+            squares = reference.w_sq[positives][:, None] + reference.w_sq[negatives] - 2.0 * products
+            widths = (2.0 + 16.0 * _EPS) * np.sqrt(np.maximum(squares, 0.0) + reference.width_blur)
+        else:
+            widths = self.norm.dual_distances(reference.w[positives], reference.w[negatives])
+            widths *= 2.0 + 4.0 * (self.norm.n_features + 8) * _EPS
+            widths += 16.0 * self.norm.stretch * reference.w_error
+        gaps = self.d[negatives] - self.d[positives][:, None] - self.margin
+        return np.asarray(np.maximum(gaps, 0.0) / np.maximum(widths, _TINY))
+
+    def floors(self, rivals: Rows, kth: float) -> Vector:
+        """A bound from distances alone: e_ij ≥ (√d_j − √d_i) / (2 σ_max) under ℓ2, shape (q,).
+
+        ``kth`` is the squared distance of the kth nearest positive: at least k positives have this bound or a
+        larger one for each j of ``rivals``. The roots are rounded up: where a distance is all rounding, its root
+        is not small.
+        """
+        d = self.d[rivals]
+        roots = np.sqrt(d + self.margin) + np.sqrt(kth + self.margin)
+        scale = np.maximum(2.0 * self.norm.stretch * self.reference.metric.sigma_max * roots, _TINY)
+        return np.asarray(np.maximum(d - kth - self.margin, 0.0) / scale * (1.0 - 1e-12))
+
+    def order(self, pool: slice, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows]) -> float:
+        """The ``column_rank``-th smallest over j in ``rivals`` of the ``row_rank``-th largest over i in ``pool``.
+
+        The value is the full one, but few rows are: a row_rank-th largest over part of the pool never exceeds the
+        one over the whole, so rivals are bounded by distances, then by the nearest of the pool, and whole rows are
+        evaluated in that order until the next bound passes the column_rank-th smallest whole row.
+
+        Parameters
+        ----------
+        pool : slice
+            Rows i. Fewer than ``row_rank`` of them: 0.
+        rivals : ndarray of rows
+            Rows j (a rival may be in the pool: e_jj = 0). Fewer than ``column_rank`` of them: inf.
+        row_rank, column_rank : int
+        used : list
+            Collects rows of the pool that suffice to prove the value: what a certificate must name.
+        """
+        own = self.d[pool]
+        if own.size < row_rank:
+            return 0.0
+        if rivals.size < column_rank:
+            return float(np.inf)
+        size = min(max(_NEAR, 2 * row_rank), own.size)
+        near = pool.start + np.argpartition(own, size - 1)[:size]
+        used.append(near)
+        floor = self.floors(rivals, float(np.partition(own, row_rank - 1)[row_rank - 1]))
+
+        first = np.argpartition(floor, column_rank - 1)[:column_rank]
+        smallest = np.sort(self._row_values(pool, rivals[first], row_rank, used))
+        waiting = floor < smallest[-1]
+        waiting[first] = False
+        candidates = rivals[waiting]
+        bounds = np.empty(candidates.size)
+        for start in range(0, candidates.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            bounds[part] = self._row_values(near, candidates[part], row_rank)
+        ranking = np.argsort(bounds, kind="stable")
+        for start in range(0, ranking.size, _ROWS):
+            block = ranking[start : start + _ROWS]
+            block = block[bounds[block] < smallest[-1]]
+            if not block.size:
+                break
+            values = self._row_values(pool, candidates[block], row_rank, used)
+            smallest = np.sort(np.concatenate([smallest, values]))[:column_rank]
+        return float(smallest[-1])
+
+    def order_floor(self, pool: slice, rivals: Rows, row_rank: int, column_rank: int) -> float:
+        """A cheap bound below :meth:`order`, from distances alone."""
+        own = self.d[pool]
+        if own.size < row_rank:
+            return 0.0
+        bounds = self.floors(rivals, float(np.partition(own, row_rank - 1)[row_rank - 1]))
+        return float(np.partition(bounds, column_rank - 1)[column_rank - 1])
+
+    def _row_values(self, pool: Rows | slice, rivals: Rows, rank: int, used: list[Rows] | None = None) -> Vector:
+        """The rank-th largest bound over the pool, one value a rival; ``used`` collects who attains it (a slice)."""
+        pairs = self.bounds(pool, rivals)
+        place = pairs.shape[0] - rank
+        if used is not None and isinstance(pool, slice):
+            used.append(pool.start + np.unique(np.argpartition(pairs, place, axis=0)[place:]))
+        return np.asarray(np.partition(pairs, place, axis=0)[place])

@@ -1,0 +1,254 @@
+"""One point among the order-K cells: neighbour sets with which it is misclassified, and the shortest way into one.
+
+At x + δ a training point i has the score wᵢᵀδ − dᵢ/2, and a larger score is a smaller distance (eq. 14): "a is nearer
+than b" is a half-space in δ. The true class y loses the vote to class c when, for some m ≥ q (c < y) or m > q (c > y),
+
+* K − q points of other classes, the *front*, are nearer than all but q points of y: so y has at most q votes;
+* m of the front belong to c, the *voters*, and are nearer than all points outside the front of classes other than y
+  and c: so c has at least m votes. (Not needed where K − q votes leave some class more than q whoever gets them.)
+
+For given sets that is a polyhedron, a *cell*, and the shortest way into it is a quadratic program. Cells overlap and
+cover all misclassified points; the order-K Voronoi cells of the paper's eq. (13) for K = 1 are its negatives' cells.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arml.knn.reference import ReferenceSet
+from arml.solvers.perturbation import Box
+from arml.solvers.qp import Infeasible, MinNormPoint
+
+__all__ = ["Cell", "Entry", "Neighborhood"]
+
+Rows = NDArray[np.intp]
+Vector = NDArray[np.float64]
+
+_POOL = 256
+_MORE = 32
+_SHORT = 1e-12
+
+
+class Cell(NamedTuple):
+    """Sets with which a class wins; rows of the reference set.
+
+    Attributes
+    ----------
+    rival : int
+        Code of the class c.
+    voters : rows of c, m of them
+    others : rows of the front that are not of c
+    spared : rows of the true class, q of them, that may be nearer than the front
+    """
+
+    rival: int
+    voters: Rows
+    others: Rows
+    spared: Rows
+
+    @property
+    def key(self) -> tuple[int, frozenset[int], frozenset[int], frozenset[int]]:
+        """The same for the same sets."""
+        voters, others, spared = (frozenset(rows.tolist()) for rows in self[1:])
+        return self.rival, voters, others, spared
+
+
+class Entry(NamedTuple):
+    """The way into a cell, and the pairs (farther, nearer) of rows that bound it, with their multipliers."""
+
+    delta: Vector
+    norm: float
+    pairs: list[tuple[int, int]]
+    multipliers: Vector
+
+
+class Neighborhood:
+    """A test point and the scores of all training points around it.
+
+    Parameters
+    ----------
+    reference : ReferenceSet
+    x : ndarray of shape (D,), centred
+    distances : ndarray of shape (N,)
+        Squared, to all rows of the reference set.
+    code : int
+        Its class.
+    n_neighbors : int
+        K.
+    box : Box or None
+    reach : float
+        As far as ties must be told apart (ℓ2): half-spaces are entered by more than the tie step there, so that what
+        is entered here is won by the classifier too.
+    """
+
+    def __init__(
+        self,
+        reference: ReferenceSet,
+        x: Vector,
+        distances: Vector,
+        code: int,
+        n_neighbors: int,
+        box: Box | None,
+        reach: float,
+    ) -> None:
+        self.reference, self.x, self.code, self.n_neighbors, self.box = reference, x, code, n_neighbors, box
+        self.half = distances / 2.0
+        self.n_classes = int(reference.classes.size)
+        self.strict = float(reference.margin(x[None], np.array([reach]))[0]) / 2.0
+        own = reference.class_rows(code)
+        self.own: Rows = np.arange(own.start, own.stop)
+        self.outside: Rows = np.concatenate([np.arange(own.start), np.arange(own.stop, reference.n_train)])
+        self._place = np.full(reference.n_train, -1, dtype=np.intp)
+        self._pool = np.zeros(0, dtype=np.intp)
+        self._extend(np.concatenate([nearest(self.half, self.own, _POOL), nearest(self.half, self.outside, _POOL)]))
+
+    def _extend(self, rows: Rows) -> None:
+        """More rows into the pool, where violated half-spaces are looked for first."""
+        rows = rows[self._place[rows] < 0]
+        self._place[rows] = np.arange(self._pool.size, self._pool.size + rows.size)
+        self._pool = np.concatenate([self._pool, rows])
+        self._w, self._half = self.reference.w[self._pool], self.half[self._pool]
+        codes = self.reference.codes[self._pool]
+        self._own, self._codes = codes == self.code, codes
+
+    def scores(self, delta: Vector) -> Vector:
+        """wᵢᵀδ − dᵢ/2 for all N rows: larger is nearer to x + δ."""
+        return np.asarray(self.reference.w @ delta - self.half)
+
+    def allowed(self, rival: int, votes: int, spared: int) -> bool:
+        """Whether ``rival`` beats the true class with so many votes against ``spared``."""
+        return votes >= spared + (rival > self.code)
+
+    def cell_at(self, delta: Vector) -> Cell | None:
+        """The widest cell around x + δ that its neighbours there suggest; None where x + δ is classified rightly.
+
+        The winner's K neighbours make a cell; then points of the front, farthest first, give way to points of the
+        true class as long as the vote allows. x + δ lies in all these cells.
+        """
+        scores = self.scores(delta)
+        top = nearest(-scores, np.arange(scores.size), self.n_neighbors)
+        codes = self.reference.codes[top]
+        counts = np.bincount(codes, minlength=self.n_classes)
+        rival = int(counts.argmax())
+        if rival == self.code:
+            return None
+        voters, others = top[codes == rival], top[(codes != rival) & (codes != self.code)]
+        spared = int(counts[self.code])
+        while spared < self.own.size:
+            # a third class's point outside the front must not be before the voters
+            behind = others.size > 0 and scores[others[-1]] <= scores[voters[-1]]
+            lose_other = others.size > 0 and self.allowed(rival, voters.size, spared + 1)
+            lose_other = lose_other and (behind or not self._contested(spared + 1))
+            lose_voter = voters.size > 1 and self.allowed(rival, voters.size - 1, spared + 1)
+            if lose_other and not (lose_voter and scores[voters[-1]] < scores[others[-1]]):
+                others = others[:-1]
+            elif lose_voter:
+                voters = voters[:-1]
+            else:
+                break
+            spared += 1
+        return Cell(rival, voters, others, nearest(-scores, self.own, spared))
+
+    def enter(self, cell: Cell, limit: float = np.inf) -> Entry | None:
+        """The shortest way into a cell; None where it is not below ``limit``, or there is none.
+
+        Cost: for each half-space added, O((pool + q) D) with q active ones; O(N D) at the end.
+        """
+        solver = MinNormPoint(self.x.size)
+        self._extend(np.concatenate([cell.voters, cell.others, cell.spared]))
+        sides = self._sides(cell)
+        for _ in range(200 + 4 * self.x.size):
+            if solver.norm >= limit:
+                return None
+            found = self._worst(solver.point, sides)
+            if found is None:
+                more = self._missed(solver.point, cell)
+                if not more.size:
+                    return self._entry(solver)
+                self._extend(more)
+                sides = self._sides(cell)
+                continue
+            far, near, key = found
+            if far < 0:
+                assert self.box is not None
+                face = np.array([near], dtype=np.intp)
+                normal, offset = self.box.normals(face)[0], float(self.box.offsets(face)[0])
+            else:
+                normal = self._w[far] - self._w[near]
+                offset = float(self._half[far] - self._half[near]) - 2.0 * self.strict
+            try:
+                if not solver.add(normal, offset, key):
+                    return None
+            except Infeasible:
+                return None
+        return None
+
+    def _sides(self, cell: Cell) -> list[tuple[Rows, NDArray[np.bool_]]]:
+        """(nearer, farther) in places of the pool: every one of the former must be nearer than all of the latter."""
+        front, voters = self._place[np.concatenate([cell.voters, cell.others])], self._place[cell.voters]
+        behind = self._own.copy()
+        behind[self._place[cell.spared]] = False
+        sides = [(front, behind)]
+        if self._contested(cell.spared.size):
+            rest = ~self._own & (self._codes != cell.rival)
+            rest[self._place[cell.others]] = False
+            sides.append((voters, rest))
+        return sides
+
+    def _contested(self, spared: int) -> bool:
+        """Whether a third class could take votes that the rival needs."""
+        left = self.n_neighbors - spared
+        return self.n_classes > 2 and -(-left // (self.n_classes - 1)) <= spared
+
+    def _worst(self, delta: Vector, sides: list[tuple[Rows, NDArray[np.bool_]]]) -> tuple[int, int, int] | None:
+        """The most violated pair of places (farther, nearer) and its key; (−1, face, key) for the box."""
+        scores = self._w @ delta - self._half
+        worst, found = self.strict, None
+        for nearer, farther in sides:
+            near = int(nearer[scores[nearer].argmin()])
+            masked = np.where(farther, scores, -np.inf)
+            far = int(masked.argmax())
+            violation = float(masked[far] - scores[near]) + 2.0 * self.strict
+            if violation > worst:
+                worst, found = violation, (far, near)
+        if found is not None:
+            far, near = found
+            n = self.reference.n_train
+            return far, near, int(self._pool[far]) * n + int(self._pool[near])
+        if self.box is not None:
+            beyond = np.concatenate([self.box.low - delta, delta - self.box.high])
+            face = int(beyond.argmax())
+            if beyond[face] > _SHORT * max(1.0, float(np.abs(delta).max())):
+                return -1, face, -1 - face
+        return None
+
+    def _missed(self, delta: Vector, cell: Cell) -> Rows:
+        """Rows outside the pool that are in the way, a few at most."""
+        scores = self.scores(delta)
+        front = np.concatenate([cell.voters, cell.others])
+        level = np.full(scores.size, np.inf)
+        level[self.own] = scores[front].min() - self.strict
+        if self._contested(cell.spared.size):
+            third = (self.reference.codes != self.code) & (self.reference.codes != cell.rival)
+            level[third] = scores[cell.voters].min() - self.strict
+        above = np.flatnonzero((scores > level) & (self._place < 0))
+        return above[np.argsort(level[above] - scores[above], kind="stable")][:_MORE]
+
+    def _entry(self, solver: MinNormPoint) -> Entry:
+        n = self.reference.n_train
+        kept = [position for position, key in enumerate(solver.active) if key >= 0]
+        pairs = [divmod(solver.active[position], n) for position in kept]
+        delta = solver.point if self.box is None else self.box.clip(solver.point)
+        return Entry(delta, solver.norm, pairs, solver.multipliers[kept].copy())
+
+
+def nearest(distances: Vector, rows: Rows, count: int) -> Rows:
+    """The ``count`` of ``rows`` with the smallest values, smallest first (ties by row)."""
+    values = distances[rows]
+    if count < rows.size:
+        chosen = np.argpartition(values, count - 1)[:count] if count else np.zeros(0, dtype=np.intp)
+        rows, values = rows[chosen], values[chosen]
+    return rows[np.lexsort((rows, values))]

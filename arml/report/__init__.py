@@ -1,0 +1,1 @@
+"""Everything that makes the tables, figures and pages of a study."""

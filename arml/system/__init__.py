@@ -1,0 +1,1 @@
+"""Disk, memory, threads and optional packages."""

@@ -1,0 +1,25 @@
+"""Exact robust radii of Mahalanobis 1-NN (eq. 13)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arml.system.lazy import lazy
+
+if TYPE_CHECKING:
+    from arml.verify.radii import ExactResult, exact_radii, verify_points
+
+__all__ = [
+    "ExactResult",
+    "exact_radii",
+    "verify_points",
+]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "ExactResult": "arml.verify.radii",
+        "exact_radii": "arml.verify.radii",
+        "verify_points": "arml.verify.radii",
+    },
+)

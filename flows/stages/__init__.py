@@ -1,0 +1,1 @@
+"""The stages: one thin Prefect flow a module."""

@@ -1,0 +1,62 @@
+"""Gate and report: certificate <= exact <= attack on every shared point, then tables, figures, metrics and the page."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from prefect import flow, task
+
+from flows import layout
+from flows.params import SETTINGS, current_params, dataset_spec
+from flows.tasks import artifacts
+from flows.tasks.parts import log_run
+from flows.workspaces import commit
+
+NETWORK_STAGES = ("train_networks", "certify_networks", "attack_networks")
+MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
+
+
+@task
+def write_reports(params: dict[str, Any]) -> int:
+    from arml.report.sections import read_appendix
+    from arml.report.study import load_study
+    from arml.report.toy_figure import fit_toy
+    from arml.report.writer import write_report
+
+    names, compared = list(params["datasets"]), params["networks"]["datasets"]
+    study = load_study(
+        results=[
+            *(layout.result(name, stage) for name in names for stage in layout.RESULT_FILES),
+            *(layout.result(name, stage) for name in compared for stage in layout.NETWORK_RESULT_FILES),
+        ],
+        metrics=[layout.metric(name, method) for name in names for method in params["methods"]],
+        checks=[layout.checked(name) for name in names],
+        splits={name: layout.train_split(name) for name in names},
+        timings=[
+            *(layout.timings(name, stage) for name in names for stage in MEASURED),
+            *(layout.timings(name, stage) for name in compared for stage in NETWORK_STAGES),
+        ],
+        networks=[layout.network(name, model) for name in compared for model in params["networks"]["models"]],
+        radii={name: dataset_spec(params, name).radii for name in names},
+        params={key: value for key, value in params.items() if key not in SETTINGS},
+        commit=commit.of_code(),
+    )
+    there = {name: folder for name, folder in layout.APPENDICES.items() if (folder / "index.md").is_file()}
+    appendices = [read_appendix(folder, name) for name, folder in there.items()]
+    written = write_report(study, layout.REPORTS, toy=fit_toy(params["methods"], params["seed"]), appendices=appendices)
+    artifacts.publish_report(layout.REPORTS, written)
+    print(
+        f"report: {study.sandwich.n_comparisons} comparisons certificate <= exact <= attack hold; "
+        f"{study.checked} certificates checked; "
+        f"{len(written)} files in {layout.relative(layout.REPORTS)}/",
+        flush=True,
+    )
+    return len(written)
+
+
+@flow(name="report")
+def flow_() -> None:
+    begun = time.time()
+    write_reports.with_options(persist_result=False)(current_params())
+    log_run({"stage": "report", "dataset": "", "begun": begun, "ended": time.time()})

@@ -1,0 +1,79 @@
+"""What a run shows in Prefect's pages: the report's tables in Markdown, what a stage took, with links to the files."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+
+from flows import layout
+
+TABLES = {
+    "overview": "At the middle radius",
+    "table1": "Table 1",
+    "table2": "Table 2",
+    "networks": "Figure 2",
+    "runtime": "Runtimes",
+}
+SECONDS_BETWEEN = 5.0  # calls of the server about the same stage
+_KEY = re.compile(r"[^a-z0-9]+")
+
+
+def key(*words: str) -> str:
+    """A name as Prefect wants it: lower case, digits and dashes."""
+    return _KEY.sub("-", " ".join(words).lower()).strip("-")
+
+
+class LiveShare:
+    """How far a stage is, as a progress bar on Prefect's pages; told at most once in some seconds."""
+
+    def __init__(self, stage: str, dataset: str) -> None:
+        self.key, self.told = key("progress", stage, dataset), 0.0
+        self.artifact: Any = None
+
+    def show(self, share: float, line: str) -> None:
+        """Tell the server, unless it has just been told: the share, and rate and time left in words."""
+        now = time.monotonic()
+        if share < 1 and now - self.told < SECONDS_BETWEEN:
+            return
+        self.told = now
+        if self.artifact is None:
+            self.artifact = create_progress_artifact(100 * share, key=self.key, description=line)
+        else:
+            update_progress_artifact(self.artifact, 100 * share, description=line)
+
+
+def publish_report(reports: Path, written: Sequence[Path]) -> None:
+    """An artifact a table of the report; each links to the page and to the figures, files on this machine."""
+    pictures = sorted(path for path in written if path.suffix == ".svg")
+    links = [f"- [{path.name}]({path.resolve().as_uri()})" for path in (reports / "index.html", *pictures)]
+    for name, title in TABLES.items():
+        table = reports / "tables" / f"{name}.md"
+        if table in written:
+            text = f"{table.read_text(encoding='utf-8')}\n\nOn this machine:\n\n" + "\n".join(links) + "\n"
+            create_markdown_artifact(text, key=key("report", name), description=title)
+
+
+def publish_costs(dataset: str, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """An artifact about a stage that has ended: what each part took, as its file of timings has it."""
+    points, cpu = sum(row["n_points"] for row in rows), sum(row["cpu_seconds"] for row in rows)
+    rate = f", {points / cpu:.3g} points a CPU second" if points and cpu > 0 else ""
+    lines = [
+        f"{len(rows)} parts, {cpu:.1f} CPU seconds{rate}.",
+        "",
+        "| part | points | seconds | CPU seconds | peak MiB |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        part = " ".join(str(row[name]) for name in ("method", "n_neighbors", "start") if row[name])
+        lines.append(
+            f"| {part or stage} | {row['n_points'] or ''} | {row['seconds']:.2f} | {row['cpu_seconds']:.2f} "
+            f"| {row['peak_memory_mib']:.0f} |"
+        )
+    timings = layout.timings(dataset, stage)
+    lines += ["", f"From [{layout.relative(timings)}]({timings.resolve().as_uri()})."]
+    create_markdown_artifact("\n".join(lines), key=key(stage, dataset), description=f"{stage}, {dataset}")
