@@ -6,8 +6,9 @@ metric-learn by what needs them, when it runs.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from arml.system.lazy import lazy
 
 if TYPE_CHECKING:
     from arml.attacks import boundary_attack, geometric_attack
@@ -62,12 +63,4 @@ __all__ = [
     "robust_error",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'arml' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

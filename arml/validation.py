@@ -261,7 +261,7 @@ def check_n_neighbors(n_neighbors: Any, n_train: int) -> int:
 
 
 def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) -> None:
-    """Raise ValueError unless ``value`` is a whole number ≥ ``minimum`` (or None where ``optional``)."""
+    """Raise ValueError unless ``value``, called ``name``, is a whole number ≥ ``minimum`` (or None: ``optional``)."""
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
@@ -270,7 +270,7 @@ def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) ->
 
 
 def check_positive(name: str, value: Any, *, optional: bool = False) -> None:
-    """Raise ValueError unless ``value`` is a finite number above 0 (or None where ``optional``)."""
+    """Raise ValueError unless ``value``, called ``name``, is a finite number above 0 (or None where ``optional``)."""
     if value is None and optional:
         return
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
@@ -280,7 +280,7 @@ def check_positive(name: str, value: Any, *, optional: bool = False) -> None:
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
-    """Raise ValueError unless ``value`` is one of ``known``."""
+    """Raise ValueError unless ``value``, called ``name``, is one of ``known``."""
     names = tuple(known)
     if not isinstance(value, str) or value not in names:
         raise ValueError(f"{name} must be one of {', '.join(names)}; got {value!r}")
@@ -297,6 +297,6 @@ def check_device(device: str) -> None:
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise ValueError unless ``value`` is True or False."""
+    """Raise ValueError unless ``value``, called ``name``, is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False, got {value!r}")

@@ -17,7 +17,7 @@ __all__ = [
     "check_bound",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "BOUNDS": "arml.certify.radii",

@@ -13,7 +13,7 @@ __all__ = [
     "MahalanobisKNN",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "MahalanobisKNN": "arml.estimator.classifier",

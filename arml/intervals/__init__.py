@@ -15,7 +15,7 @@ __all__ = [
     "radius_intervals",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "IntervalResult": "arml.intervals.radii",

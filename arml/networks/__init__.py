@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from arml.system.lazy import lazy
 
 if TYPE_CHECKING:
     from arml.networks.bounds import certified_radii, score_bounds
@@ -19,17 +20,14 @@ __all__ = [
     "score_bounds",
 ]
 
-_HOMES = {
-    "NetworkClassifier": "arml.networks.classifier",
-    "SmoothedClassifier": "arml.networks.smoothing",
-    "SmoothedRadii": "arml.networks.smoothing",
-    "certified_radii": "arml.networks.bounds",
-    "lower_confidence_bound": "arml.networks.smoothing",
-    "score_bounds": "arml.networks.bounds",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'arml.networks' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "NetworkClassifier": "arml.networks.classifier",
+        "SmoothedClassifier": "arml.networks.smoothing",
+        "SmoothedRadii": "arml.networks.smoothing",
+        "certified_radii": "arml.networks.bounds",
+        "lower_confidence_bound": "arml.networks.smoothing",
+        "score_bounds": "arml.networks.bounds",
+    },
+)

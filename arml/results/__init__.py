@@ -75,7 +75,7 @@ __all__ = [
     "write_weights",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "KINDS": "arml.results.schemas",

@@ -15,7 +15,7 @@ __all__ = [
     "verify_points",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "ExactResult": "arml.verify.radii",

@@ -185,7 +185,7 @@ def test_page_starts_with_claim_and_verdict_and_its_links_lead_somewhere(written
 
 def test_report_is_the_same_to_the_byte_in_another_process(written: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from arml.report import write_report; from tests.unit.report_data import study;"
+        "import sys; from arml.report.writer import write_report; from tests.unit.report_data import study;"
         "write_report(study(('pendigits', 'splice-keel')), sys.argv[1])"
     )
     root = Path(__file__).parents[2]
