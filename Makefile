@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test check bench bench-attacks bench-exact docs faults wheel clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test test-rest test-all check bench bench-attacks bench-exact docs faults wheel clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -23,7 +23,8 @@ help:
 	@echo "make networks   1-NN beside neural networks, a part of make paper (25 minutes), into .studies/networks/reports"
 	@echo "make gap        certificates against attacks at K = 11 on 1000 points (45 minutes), from the mirror, into reports/"
 	@echo "make toy        a study of seconds, in a workspace of its own"
-	@echo "make test       all tests"
+	@echo "make test       the tests that a change must pass, at most 10 minutes: unit, property, golden, a toy study"
+	@echo "make test-all   all tests, some 25 minutes: the pipeline under faults, schedules, sweeps, clusters; the wheel too"
 	@echo "make check      ruff and mypy"
 	@echo "make bench      time against a straightforward implementation; reports/benchmarks"
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
@@ -53,6 +54,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  -c constraints.txt -e '.[pipeline,dev]' | awk '/^(Collecting|Processing|Requirement)/ { n++ } \
 	    n >= last + 40 { last = n; print "[env]   " n " requirements looked up"; fflush() } \
 	    /^Installing/ { print "[env]   installing " NF - 3 " packages"; fflush() }'
+	@if git rev-parse --git-dir >/dev/null 2>&1; then \
+	  git config merge.generated.name "keep one side of what the next run makes anew" && \
+	  git config merge.generated.driver true; fi
 	@touch $(STAMP)
 	@echo "[env] ready"
 
@@ -84,9 +88,18 @@ runtime: $(STAMP)
 toy: $(STAMP)
 	@$(BIN)/python -m flows.repro --study toy
 
+# OMP_NUM_THREADS: tests run side by side, and sums in one order give the same bytes
+PYTEST = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --dist loadgroup
+
 test: $(STAMP)
-	@echo "[test] unit, property, golden and integration tests"
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --dist loadgroup
+	@echo "[test] unit, property, golden and documentation tests, and a toy study"
+	@$(PYTEST) -m "not slow and not pipeline"
+
+test-rest: $(STAMP)
+	@echo "[test] what \`make test\` leaves out: the pipeline under faults, schedules, sweeps and clusters; slow golden tests"
+	@$(PYTEST) -m "slow or pipeline"
+
+test-all: test test-rest wheel
 
 check: $(STAMP)
 	$(BIN)/ruff check .

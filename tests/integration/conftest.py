@@ -27,10 +27,12 @@ _server.release()
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Integration tests in two workers at most, half of the time each."""
+    """Integration tests in two workers at most, half of the time each; `make test` runs those that look at one study."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("study" if item.path.stem in STUDY else "more"))
+            if item.path.stem != "test_toy_study" or "study" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.pipeline)
 
 
 def toy_params() -> dict[str, object]:
