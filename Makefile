@@ -90,6 +90,7 @@ test: $(STAMP)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict arml
 	$(BIN)/mypy flows
 	$(BIN)/mypy docs
