@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import pdoc  # noqa: F401
     except ImportError:
-        print("error: the reference is made by pdoc, which is not installed: pip install 'arml[docs]'", file=sys.stderr)
+        print("error: the reference is made by pdoc, which is not installed: pip install '.[docs]'", file=sys.stderr)
         return 2
     build(folder)
     print(f"documentation: {folder / 'index.html'}")

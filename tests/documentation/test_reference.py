@@ -92,5 +92,5 @@ def test_without_pdoc_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pdoc", None)
     assert build.main([str(tmp_path)]) == 2
-    assert "pip install 'arml[docs]'" in capsys.readouterr().err
+    assert "pip install '.[docs]'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
