@@ -103,6 +103,7 @@ test-all: test test-rest wheel
 
 check: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict arml
 	$(BIN)/mypy flows
 	$(BIN)/mypy docs

@@ -1,9 +1,9 @@
 """Build the documentation as pages that open from disk and fetch nothing: `python -m docs.build`.
 
-The reference is made from docstrings by pdoc (the optional dependencies ``docs``), the guide and the gallery's text
-from Markdown. Everything goes into docs/_build, which git ignores:
+The reference is made from docstrings by pdoc (the optional dependencies ``docs``), the pages of docs/*.md and the
+gallery's text from Markdown. Everything goes into docs/_build, which git ignores:
 
-    index.html          the guide
+    index.html          what there is; a page for each other Markdown file beside it
     reference/          arml and its modules, with a search
     gallery/            pictures, and index.html beside them
 """
@@ -27,7 +27,7 @@ import arml
 from arml.system.files import write_bytes
 from docs import gallery
 
-__all__ = ["build", "guide_page", "main", "page", "public_modules", "write_reference"]
+__all__ = ["build", "main", "page", "public_modules", "text_page", "write_pages", "write_reference"]
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "_build"
@@ -121,7 +121,8 @@ def page(title: str, text: str, up: str = "") -> str:
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = re.sub(r"<h2>(.*?)</h2>", lambda found: f'<h2 id="{_anchor(found[1])}">{found[1]}</h2>', body)
-    links = (("index.html", "Guide"), ("reference/index.html", "Reference"), ("gallery/index.html", "Gallery"))
+    pages = (("index.html", "Pages"), ("guide.html", "Guide"))
+    links = (*pages, ("reference/index.html", "Reference"), ("gallery/index.html", "Gallery"))
     nav = " · ".join(f'<a href="{up}{to}">{name}</a>' for to, name in links)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -135,20 +136,36 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", html.unescape(re.sub(r"<.*?>", "", title)).lower()).replace(" ", "-")
 
 
-def guide_page(folder: Path) -> str:
-    """The guide as a page of ``folder``: what it links to in the repository is found from there."""
-    guide = (HERE / "guide.md").read_text(encoding="utf-8")
+def text_page(name: str, folder: Path) -> str:
+    """A page of docs, such as "guide", as HTML for ``folder``, from where links into the repository are found."""
+    text = (HERE / f"{name}.md").read_text(encoding="utf-8")
     root = Path(os.path.relpath(HERE.parent, folder)).as_posix()
-    return page("arml: guide", guide.replace("](../", f"]({root}/"))
+
+    def target(found: re.Match[str]) -> str:
+        path, anchor = found[1], found[2] or ""
+        if path.startswith("../"):
+            return f"]({root}/{path.removeprefix('../')}{anchor})"
+        if path.endswith(".md"):
+            return f"]({path.removesuffix('.md')}.html{anchor})"
+        return f"]({root}/docs/{path}{anchor})"
+
+    title = text.splitlines()[0].removeprefix("# ")
+    return page(f"arml: {title}", re.sub(r"\]\((?!\w+:)([^)#\s]+)(#[^)\s]*)?\)", target, text))
+
+
+def write_pages(folder: Path) -> None:
+    """Write a page into ``folder`` for each docs/*.md."""
+    for source in sorted(HERE.glob("*.md")):
+        write_bytes(folder / f"{source.stem}.html", text_page(source.stem, folder).encode())
 
 
 def build(folder: Path) -> None:
-    """Build guide, reference and gallery into ``folder``; about a minute."""
+    """Build pages, reference and gallery into ``folder``; about a minute."""
     gallery.build(folder / "gallery")
     pictures = (folder / "gallery" / "index.md").read_text(encoding="utf-8")
     write_bytes(folder / "gallery" / "index.html", page("arml: gallery", pictures, "../").encode())
     write_reference(folder / "reference")
-    write_bytes(folder / "index.html", guide_page(folder).encode())
+    write_pages(folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -159,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import pdoc  # noqa: F401
     except ImportError:
-        print("error: the reference is made by pdoc, which is not installed: pip install 'arml[docs]'", file=sys.stderr)
+        print("error: the reference is made by pdoc, which is not installed: pip install '.[docs]'", file=sys.stderr)
         return 2
     build(folder)
     print(f"documentation: {folder / 'index.html'}")

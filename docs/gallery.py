@@ -221,12 +221,17 @@ def _balls_figure(found: Sequence[Ball]) -> Figure:
 def _ball(axes: Axes, ball: Ball) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Circle
+    from matplotlib.transforms import Affine2D
 
     side = np.linspace(-0.02, 1.02, 500)
     plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     regions = ball.knn.predict(plane).reshape(side.size, side.size)
-    axes.contourf(side, side, regions, levels=[-0.5, 0.5, 1.5], cmap=ListedColormap((_ORANGE, _BLUE)), alpha=0.18)
-    axes.contour(side, side, regions, levels=[0.5], colors=_DARK, linewidths=1.0)
+    colours = ListedColormap((_ORANGE, _BLUE))
+    axes.contourf(side, side, regions, levels=[-0.5, 0.5, 1.5], cmap=colours, alpha=0.18).set_rasterized(True)
+    line = axes.contour(side, side, regions, levels=[0.5], colors=_DARK, linewidths=1.0)
+    # what is within a ninth of a unit of a straight line becomes it: here half a cell of the grid, whose steps go
+    scale = Affine2D().scale(0.2 / (side[1] - side[0]))
+    line.set_paths([scale.inverted().transform_path(path.cleaned(scale, simplify=True)) for path in line.get_paths()])
     for label, (colour, mark) in enumerate(((_ORANGE, "^"), (_BLUE, "s"))):
         own = ball.labels == label
         axes.plot(*ball.points[own].T, ls="none", marker=mark, ms=5.5, mfc=colour, mec=_DARK, mew=0.6)

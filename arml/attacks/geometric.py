@@ -269,7 +269,7 @@ class Search:
             yield self._nearest_cell(code, np.zeros_like(around.x))
         for j in near:
             yield around.cell_at(around.reference.point(int(j)) - around.x)
-        if self._best is None:  # few points, or none of others to be had nearby: far out on rays through points
+        if self._best is None:  # few points, or none of another class nearby: far out on rays through points
             home = np.mean([around.reference.point(int(i)) for i in around.own[:_CENTRE]], axis=0)
             for j in nearest(around.half, around.outside, _RAYS):
                 for origin in (around.x, home):

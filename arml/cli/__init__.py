@@ -1,4 +1,4 @@
-"""The command line: ``arml fit | certify | verify | attack | curve | check`` on files of one's own.
+"""The command line: ``arml fit | certify | verify | attack | curve | check`` on your own files.
 
 One module a command, each thin: it reads files (:mod:`arml.cli.inputs`), calls the library some points at a time
 (:mod:`arml.cli.points`), writes the pipeline's Parquet files (:mod:`arml.cli.outputs`) and says what came out

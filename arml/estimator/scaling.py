@@ -86,13 +86,13 @@ class FeatureScaler:
         if self.constant.any():
             some = ", ".join(name(int(feature)) for feature in np.flatnonzero(self.constant)[:5])
             raise ValueError(
-                f"units='raw' is not to be had: scaling {self.name} makes a constant of {int(self.constant.sum())} "
+                f"units='raw' is unavailable: scaling {self.name} makes a constant of {int(self.constant.sum())} "
                 f"feature(s) ({some}), so that moves in raw and in scaled features do not correspond; {advice}"
             )
         low, high = int(self.span.argmin()), int(self.span.argmax())
         if self.span[high] - self.span[low] > _SAME * self.span[high]:
             raise ValueError(
-                f"units='raw' is not to be had: scaling {self.name} divides {name(low)} by {self.span[low]:.6g} and "
+                f"units='raw' is unavailable: scaling {self.name} divides {name(low)} by {self.span[low]:.6g} and "
                 f"{name(high)} by {self.span[high]:.6g}, so that one length in scaled features is many in raw ones; "
                 f"{advice}"
             )

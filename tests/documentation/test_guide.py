@@ -1,54 +1,34 @@
-"""The guide: its Python runs as printed, its figures are those of the committed tables, its names exist."""
+"""The guide, and examples that its sisters give: Python runs as printed, figures are those of the tables."""
 
 from __future__ import annotations
 
 import csv
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from pages import ROOT, blocks, run_python, strict
 
 from arml.datasets import spec_from_entry
 
-ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+PAGE = ROOT / "docs" / "guide.md"
+GUIDE = PAGE.read_text(encoding="utf-8")
 SECTIONS = (
     "What a certificate means",
     "Choosing K and the radius",
     "Reading the tables",
-    "Your own data",
-    "GPU and cluster",
 )
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 def test_it_has_its_sections() -> None:
     assert tuple(re.findall(r"^## (.*)$", GUIDE, re.MULTILINE)) == SECTIONS
 
 
-def strict(block: str) -> str:
-    """A block in which an error that is expected has to come."""
-    return re.sub(
-        r"^(except ValueError as error:\n(?:    .*\n)+)", r"\1else:\n    raise AssertionError('no error')\n", block,
-        flags=re.MULTILINE,
-    )  # fmt: skip
-
-
 @pytest.mark.slow
 def test_its_python_runs_as_printed() -> None:
-    names: dict[str, Any] = {"__name__": "guide"}
-    expected = 0
-    for block in blocks("python"):
-        assert "assert" in block, block
-        expected += "no error" in strict(block)
-        line = GUIDE[: GUIDE.index(block)].count("\n")
-        exec(compile("\n" * line + strict(block), "docs/guide.md", "exec"), names)
-    assert expected == GUIDE.count("except ValueError") == 4
+    run_python(PAGE)
+    assert not [block for block in blocks(PAGE, "python") if "assert" not in block]
+    assert sum("no error" in strict(block) for block in blocks(PAGE, "python")) == GUIDE.count("except ValueError") == 2
 
 
 def quoted() -> list[tuple[str, dict[str, str], list[list[str]]]]:
@@ -91,29 +71,15 @@ def test_numbers_in_its_text_are_those_of_its_table() -> None:
     assert ratios.groups() == tuple(f"{float(euclidean[name]):.2f}" for name in names)
 
 
-def test_its_keys_of_params_exist() -> None:
+def test_keys_of_params_that_pages_show_exist() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    (shown,) = (yaml.safe_load(block) for block in blocks("yaml"))
+    shown, cluster = (yaml.safe_load(block) for block in blocks(ROOT / "docs" / "cluster.md", "yaml"))
     assert shown["run"].items() <= params["run"].items()
+    assert cluster["run"].keys() <= params["run"].keys()
 
 
-def test_its_entry_of_openml_is_read() -> None:
-    (entry,) = re.findall(r"`(\{source: openml.*?\})`", GUIDE)
-    assert spec_from_entry("texture", yaml.safe_load(entry)).sources == ("openml",)
-
-
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", GUIDE))))
-def test_its_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / "docs" / link).resolve().exists()
-
-
-def test_its_commands_have_the_options_that_they_are_given() -> None:
-    from typer.testing import CliRunner
-
-    from arml.cli.program import app
-
-    for line in blocks("sh")[0].splitlines():
-        _, command, *words = line.split()
-        told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
-        assert told.exit_code == 0, line
-        assert not [word for word in words if word.startswith("-") and word not in told.output], line
+def test_entries_of_own_data_are_read() -> None:
+    (entries,) = (yaml.safe_load(block)["datasets"] for block in blocks(ROOT / "docs" / "data.md", "yaml"))
+    assert {name: spec_from_entry(name, entry).sources for name, entry in entries.items()} == {
+        "wine": ("file",), "iris": ("openml",),
+    }  # fmt: skip

@@ -66,11 +66,19 @@ def test_nothing_is_fetched(folder: Path) -> None:
         assert not [tag for tag in tags if re.search(r'(?:src|href)="(?:https?:)?//', tag)], page
 
 
-def test_the_guide_links_to_files_of_the_repository_from_where_it_is_built(tmp_path: Path) -> None:
-    links = re.findall(r'<a href="([^"]*)"', build.guide_page(tmp_path / "site"))
-    own = [link for link in links if not link.startswith(("index", "reference", "gallery"))]
-    assert len(own) >= 2
-    assert not [link for link in own if not (tmp_path / "site" / link).resolve().exists()]
+def test_pages_link_to_each_other_and_to_files_of_the_repository_from_where_they_are_built(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    build.write_pages(site)
+    pages = {page.name: page.read_text(encoding="utf-8") for page in site.iterdir()}
+    assert set(pages) == {f"{source.stem}.html" for source in build.HERE.glob("*.md")}
+    own = [link for text in pages.values() for link in re.findall(r'(?:href|src)="(?!\w+:)([^"]*)"', text)]
+    kept = [link for link in own if not link.startswith(("reference/", "gallery/"))]
+    assert sum(link.startswith("..") for link in kept) > 20
+    for link in kept:
+        path, _, anchor = link.partition("#")
+        assert (site / path).resolve().exists(), link
+        if anchor and path in pages:
+            assert f'id="{anchor}"' in pages[path], link
 
 
 def test_pages_of_text_link_to_their_headings_and_to_each_other() -> None:
@@ -84,5 +92,5 @@ def test_without_pdoc_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pdoc", None)
     assert build.main([str(tmp_path)]) == 2
-    assert "pip install 'arml[docs]'" in capsys.readouterr().err
+    assert "pip install '.[docs]'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
