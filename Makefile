@@ -66,6 +66,7 @@ repro: $(STAMP)
 paper: $(STAMP)
 	@$(BIN)/python -m flows.repro --study paper
 	@$(call keep,paper)
+	@$(BIN)/python -m flows.costs --study paper
 
 full: $(STAMP)
 	@$(BIN)/python -m flows.repro --study full
@@ -76,6 +77,7 @@ sensitivity seeds options: $(STAMP)
 gap: $(STAMP)
 	@$(BIN)/python -m flows.repro --study gap
 	@$(call keep,gap)
+	@$(BIN)/python -m flows.costs --study gap
 
 networks: $(STAMP)
 	@$(BIN)/python -m flows.repro --study networks

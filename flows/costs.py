@@ -1,13 +1,17 @@
-"""What a run will cost, said before it starts: rates that committed reports have measured, times sizes in params.
+"""What a run will cost, said before it starts: rates that studies have measured, times sizes in params.
 
-And the most memory that one of its processes took there.
+And the most memory that one of its processes took there. Rates are those of this workspace's own runs, then those
+kept in git (reports/costs), which ``python -m flows.costs`` writes, and no run: times differ from run to run.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
+import io
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from flows.processes.commands import dvc_command, stage_environment
 from flows.runners.choice import worker_count
 
 POINTWISE = ("verify", "certify", "check", "attack", "tighten")
+DEFAULT = "default"  # the study of params.yaml
 ORDER = ("download", "preprocess", "train", *POINTWISE, "train_networks", "certify_networks", "attack_networks")
 
 
@@ -43,13 +48,13 @@ def lines(params: Mapping[str, Any], changed: Mapping[str, Any], study: str | No
     from arml.report.forecast import expected_cost
 
     tasks = list(_tasks(params, changed))
-    expected = expected_cost([list(_rates(path)) for path in _sources(study)], tasks)
+    expected = expected_cost([list(_rates(text)) for text in _sources(study)], tasks)
     workers = worker_count(params["run"])
     if expected.cpu_seconds:
         told = [f"{stage} {_time(seconds)}" for stage, seconds in expected.cpu_seconds.items() if seconds >= 1]
         yield (
             f"expected: {_time(expected.total)} of CPU time, at best {_time(expected.total / workers)} with {workers} "
-            f"workers, as reports measured it on their machines ({', '.join(told)})"
+            f"workers, as it was measured, here or where the study was last run ({', '.join(told)})"
         )
     if expected.largest:
         one = expected.largest
@@ -118,17 +123,29 @@ def _subsets(params: Mapping[str, Any]) -> Iterator[str]:
             yield f"{method} on {', '.join(found)}"
 
 
-def _sources(study: str | None) -> list[Path]:
-    """Files of measured costs: this study's own first."""
-    own = layout.REPORTS / (study or "") / "tables" / "runtime.csv"
-    others = sorted(layout.REPORTS.glob("**/tables/runtime.csv"))
-    return [path for path in (own, *others) if path.is_file()]
+def _sources(study: str | None) -> list[str]:
+    """Measured costs as CSV: of this workspace's own runs, of this study, of others."""
+    measured = measured_costs(layout.WORKSPACES / study if study else layout.ROOT)
+    own = layout.COSTS / f"{study or DEFAULT}.csv"
+    others = [path for path in sorted(layout.COSTS.glob("*.csv")) if path != own]
+    kept = [path.read_text(encoding="utf-8") for path in (own, *others) if path.is_file()]
+    return [measured, *kept] if measured else kept
 
 
-def _rates(path: Path) -> Iterator[Any]:
+def measured_costs(workspace: Path) -> str:
+    """What the stages in a workspace took when they were last computed there, as CSV; "" where none was."""
+    from arml.report.run_page import read_timings
+    from arml.report.stage_costs import costs_csv
+
+    files = sorted((workspace / layout.DATA.relative_to(layout.ROOT) / "timings").glob("*/*.parquet"))
+    timings = read_timings(file for file in files if file.stem != "runtime")
+    return "" if timings is None else costs_csv(timings)
+
+
+def _rates(text: str) -> Iterator[Any]:
     from arml.report.forecast import Rate
 
-    with path.open(encoding="utf-8", newline="") as stream:
+    with io.StringIO(text) as stream:
         for row in csv.DictReader(stream):
             yield Rate(
                 row["dataset"],
@@ -145,3 +162,23 @@ def _time(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min" if minutes else f"{whole} s"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Keep in git what a finished study took here."""
+    parser = argparse.ArgumentParser(prog="python -m flows.costs", description=main.__doc__)
+    parser.add_argument("--study", help="one of flows/studies; without it the study of params.yaml")
+    study = parser.parse_args(argv).study
+    text = measured_costs(layout.WORKSPACES / study if study else layout.ROOT)
+    if not text:
+        print("error: nothing was computed here yet: run the study first (make repro)", file=sys.stderr)
+        return 1
+    target = layout.COSTS / f"{study or DEFAULT}.csv"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    print(f"{layout.relative(target)}: {len(text.splitlines()) - 1} rows")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

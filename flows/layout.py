@@ -10,6 +10,8 @@ PREFECT_HOME = Path(os.environ.get("PREFECT_HOME") or ROOT / ".prefect")
 PARAMS = ROOT / "params.yaml"
 DATA = ROOT / "data"
 REPORTS = ROOT / "reports"
+RUN_PAGE = "run.html"  # beside the report, and not in git: what the last run took
+COSTS = REPORTS / "costs"  # what studies took, kept by `python -m flows.costs`, a file a study
 STUDIES = ROOT / "flows" / "studies"
 WORKSPACES = ROOT / ".studies"
 

@@ -30,7 +30,7 @@ from flows.tasks import summary
 from flows.workspaces import commit
 from flows.workspaces.study import available, make_rooms, prepare
 
-READ_BY_REPORT = ("processed", "metrics", "results", "timings")
+READ_BY_REPORT = ("processed", "metrics", "results")
 
 
 def say(line: str) -> None:
@@ -111,6 +111,8 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
     if code == 0:
         say(summary.summary(log, time.time() - begun, begun))
         say(f"reports: {os.path.relpath(workspace / 'reports' / 'index.html')}")
+        if (workspace / "reports" / layout.RUN_PAGE).is_file():
+            say(f"what it took: {os.path.relpath(workspace / 'reports' / layout.RUN_PAGE)}")
     elif not stopped_by:
         say("failed: see above; what was computed is kept, and the next run goes on from there")
     log.unlink(missing_ok=True)

@@ -91,5 +91,7 @@ def decided_overview(study: Study) -> list[str]:
     header = ["method", *(study.middle_heading(name, counts) for name, counts in points.items())]
     body = [[method_label(m), *(found.get((name, m), "") for name in points)] for m in study.methods]
     by = algorithms_in_words([ALGORITHMS[kind] for kind in ("certified", "attacked")])
-    caption = f"Proved robust / broken / unknown, {study.n_neighbors}-NN, by all means (unknown by {by} alone):"
+    caption = (
+        f"Proved robust / broken / unknown, {study.n_neighbors}-NN, by all methods together (unknown by {by} alone):"
+    )
     return [caption, "", *markdown_table(header, body), ""]

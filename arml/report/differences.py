@@ -74,7 +74,7 @@ def differences_markdown(study: Study) -> str:
     if not compared:
         return ""
     equal, fixed, others = deterministic(study)
-    lines = ["# Where the paper's numbers are other ones", ""]
+    lines = ["# Where the numbers differ from the paper's", ""]
     if fixed:
         lines += [
             "Cells that leave no choice (the Euclidean metric, proofs, the paper's split and its very "

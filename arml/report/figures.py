@@ -1,4 +1,4 @@
-"""Robust-error curves as figures: SVG, PDF and PNG, the same bytes for the same curves.
+"""Robust-error curves as figures, the same bytes for the same curves.
 
 matplotlib is imported when a figure is drawn, never before.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ FORMATS: Any = {
     "png": {"dpi": 200, "metadata": {"Software": None}},
 }
 _GRID = 150
+_PLACES, _DECIMALS = re.compile(rb'\b(?:d|x|y)="[^"]*"'), re.compile(rb"(\d\.\d\d)\d+")
 _DASHES: Any = (0, (3, 2))
 _CHANCES: Any = (0, (5, 1.5))
 _BAND = 0.4
@@ -45,12 +47,12 @@ COMPARISON = "networks"
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure on disk: `name`.svg, `name`.pdf and `name`.png, and what it shows in words."""
+    """A figure on disk, an SVG file, and what it shows in words."""
 
     name: str
     dataset: str
     alt: str
-    files: tuple[Path, ...]
+    file: Path
 
 
 def draw_figures(study: Study, folder: str | os.PathLike[str]) -> list[Drawn]:
@@ -85,19 +87,24 @@ def draw_figures(study: Study, folder: str | os.PathLike[str]) -> list[Drawn]:
     return drawn
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, ...]:
-    """Write `name`.svg, `name`.pdf and `name`.png, without a date; returns their paths."""
-    files = tuple(folder / f"{name}.{suffix}" for suffix in FORMATS)
-    for path in files:
-        write_figure(figure, path)
-    return files
+def save_figure(figure: Figure, folder: Path, name: str) -> Path:
+    """Write `name`.svg, without a date; return its path."""
+    path = folder / f"{name}.svg"
+    write_figure(figure, path)
+    return path
 
 
 def write_figure(figure: Figure, path: Path) -> None:
     """Write one file, without a date; the suffix, of `FORMATS`, says in which format."""
     suffix, stream = path.suffix[1:], io.BytesIO()
     figure.savefig(stream, format=suffix, **FORMATS[suffix])
-    write_bytes(path, stream.getvalue())
+    content = stream.getvalue()
+    write_bytes(path, _rounded(content) if suffix == "svg" else content)
+
+
+def _rounded(svg: bytes) -> bytes:
+    """The same drawing with places to a hundredth of a point: half the size."""
+    return _PLACES.sub(lambda found: _DECIMALS.sub(rb"\1", found[0]), svg)
 
 
 def exact_figure(study: Study, curves: Sequence[Curve]) -> tuple[Figure, str]:
@@ -125,12 +132,12 @@ def exact_figure(study: Study, curves: Sequence[Curve]) -> tuple[Figure, str]:
             clip_on=False,
             zorder=5 + emphasis,
         )
-    _finish(axes, radii)
+    mark_axes(axes, radii)
     axes.set_xlabel("perturbation radius (ℓ₂)")
     axes.set_ylabel("robust error")
     points = count_range(curve.n_points for curve in curves)
     axes.set_title(f"{dataset}: exact, 1-NN, {points} test points", loc="left")
-    figure.legend(handles=_method_keys(study, curves), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=method_keys(study, curves), loc="outside lower center", ncols=3, frameon=False)
     middle = study.middle_radius(dataset)
     errors = {curve.method: float(curve.errors([middle])[0]) for curve in curves}
     return figure, f"{dataset}, exact robust error of 1-NN. At radius {middle:g}: {_in_words(errors)}."
@@ -173,7 +180,7 @@ def band_figure(study: Study, dataset: str, n_neighbors: int) -> tuple[Figure, s
         axes.set_title(method_label(known.method), loc="left", fontweight="bold")
         alone = "" if known.attacks else "certified only, "
         axes.set_title(f"{alone}{known.n_points} points", loc="right", fontsize=7)
-        _finish(axes, radii)
+        mark_axes(axes, radii)
     for place, axes in enumerate(panels):
         axes.set_visible(place < len(pairs))
         if place % columns == 0:
@@ -242,7 +249,7 @@ def comparison_figure(study: Study, dataset: str, found: Sequence[Competitor]) -
         keys.append(Line2D([], [], color=_DARK, lw=0.6, label="thin, hollow: the same network, attacked", **thin))
     if not all(one.sure for one in found):
         keys.append(Line2D([], [], color=_DARK, ls=_CHANCES, lw=1.3, label="dashed: holds with a probability"))
-    _finish(axes, radii)
+    mark_axes(axes, radii)
     axes.set_xlabel("perturbation radius (ℓ₂)")
     axes.set_ylabel("certified robust error")
     attacked = [one.broken.n_points for one in found if one.broken is not None]
@@ -260,7 +267,8 @@ def _hollow(colour: str, marker: str) -> dict[str, Any]:
     return {"marker": marker, "ms": 4.5 if marker == "*" else 3.0, "mfc": "white", "mec": colour, "mew": 0.6}
 
 
-def _finish(axes: Axes, radii: Sequence[float]) -> None:
+def mark_axes(axes: Axes, radii: Sequence[float]) -> None:
+    """Radii across, shares of the points up, a quiet grid."""
     axes.set_xlim(0.0, max(radii))
     axes.set_ylim(0.0, 1.02)
     axes.set_xticks(list(radii), [f"{radius:g}" for radius in radii])
@@ -269,7 +277,8 @@ def _finish(axes: Axes, radii: Sequence[float]) -> None:
     axes.set_axisbelow(True)
 
 
-def _method_keys(study: Study, curves: Sequence[Curve]) -> list[Any]:
+def method_keys(study: Study, curves: Sequence[Curve]) -> list[Any]:
+    """Keys of a legend, a method each."""
     from matplotlib.lines import Line2D
 
     keys = []

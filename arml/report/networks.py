@@ -212,7 +212,7 @@ def _notes(study: Study) -> list[str]:
         "are.",
         "- **Training.** ARML is trained for its radius. The networks are ordinary ones, by Adam on the "
         "cross-entropy, with Gaussian noise where they are smoothed; networks trained for certificates would be "
-        "proved further. The paper's architectures are not known, since its appendix is not to be had.",
+        "proved further. The paper's architectures are unknown, since its appendix is unavailable.",
         "- **Cost of an answer.** A smoothed classifier asks its network hundreds of times for a prediction and "
         "thousands of times for a radius; it is another classifier than the network.",
         f"- **The box.** No certificate here uses that pixels are bounded. The attacks on networks {box}.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arml.curves import Curve
 from arml.report.differences import TOLERANCE, beyond
@@ -18,14 +18,19 @@ from arml.report.tables import KIND_TITLES, blocks, cells, marks, remarks
 from arml.report.verdict import caveats, observations
 from arml.system.extras import require
 
-__all__ = ["inline_svg", "page_html"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["inline_svg", "page_html", "prose_html"]
 
 _REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')
 _SIZE = re.compile(r' (?:width|height)="[^"]*"')
 _IMAGE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n*", re.MULTILINE)
 
 
-def page_html(study: Study, claim: str, facts: Sequence[str], sections: Sequence[Section]) -> str:
+def page_html(
+    study: Study, claim: str, facts: Sequence[str], sections: Sequence[Section], opening: Drawn | None = None
+) -> str:
     """Return the page.
 
     Parameters
@@ -35,7 +40,29 @@ def page_html(study: Study, claim: str, facts: Sequence[str], sections: Sequence
     facts : sequence of str
         Sentences below the verdict.
     sections : sequence of Section
+    opening : Drawn, optional
+        Shown before all else.
     """
+    template = _environment().get_template("report.html")
+    return template.render(
+        claim=claim,
+        opening=opening,
+        facts=facts,
+        observations=observations(study),
+        caveats=caveats(study),
+        tolerance=TOLERANCE,
+        datasets=study.dataset_names,
+        sections=[_Shown(study, section) for section in sections],
+    )
+
+
+def prose_html(title: str, text: str) -> str:
+    """Return a page that is Markdown text alone, in the report's dress."""
+    return _environment().get_template("prose.html").render(title=title, text=text)
+
+
+def _environment() -> Environment:
+    """Templates, with Markdown and figures as filters."""
     require("the report's page", "jinja2", "markdown_it")
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markdown_it import MarkdownIt
@@ -56,16 +83,7 @@ def page_html(study: Study, claim: str, facts: Sequence[str], sections: Sequence
     )
     environment.filters["prose"] = prose
     environment.filters["picture"] = lambda figure: Markup(_picture(figure))
-    template = environment.get_template("report.html")
-    return template.render(
-        claim=claim,
-        facts=facts,
-        observations=observations(study),
-        caveats=caveats(study),
-        tolerance=TOLERANCE,
-        datasets=study.dataset_names,
-        sections=[_Shown(study, section) for section in sections],
-    )
+    return environment
 
 
 class _Shown:
@@ -135,8 +153,7 @@ def _short(share: float) -> str:
 
 
 def _picture(figure: Drawn) -> str:
-    svg = next(path for path in figure.files if path.suffix == ".svg")
-    return inline_svg(svg.read_text(encoding="utf-8"), figure.name, figure.alt)
+    return inline_svg(figure.file.read_text(encoding="utf-8"), figure.name, figure.alt)
 
 
 def inline_svg(svg: str, name: str, alt: str) -> str:

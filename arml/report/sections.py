@@ -16,7 +16,6 @@ from arml.report.differences import differences_markdown
 from arml.report.figures import BOUNDARIES, COMPARISON, Drawn
 from arml.report.markup import markdown_table
 from arml.report.networks import comparison_markdown
-from arml.report.stage_costs import runtime_markdown
 from arml.report.study import Study
 from arml.report.tables import (
     IN_BRACKETS,
@@ -102,7 +101,7 @@ def keep_figures(appendix: Appendix, folder: Path) -> list[Drawn]:
     for stem, alt, content in appendix.figures:
         name = f"{appendix.name}-{stem}"
         write_bytes(folder / f"{name}.svg", content)
-        kept.append(Drawn(name, "", alt, (folder / f"{name}.svg",)))
+        kept.append(Drawn(name, "", alt, folder / f"{name}.svg"))
     return kept
 
 
@@ -136,9 +135,6 @@ def report_sections(
             found.append(Section(name, *_parted(text), figures=shown))
     for appendix, kept in appendices:
         found.append(Section(appendix.name, appendix.title, _raised(appendix.text), figures=kept))
-    if study.timings is not None and study.timings.num_rows:
-        title, tail = _parted(runtime_markdown(study))
-        found.append(Section("runtimes", title, "", tail=tail))
     found.append(Section("provenance", "Provenance", "\n".join(_provenance_lines(study)) + "\n"))
     return found
 
@@ -197,19 +193,8 @@ def _provenance_lines(study: Study) -> list[str]:
     seed = study.params.get("seed")
     if isinstance(seed, int):
         lines += ["", f"Seed: {seed}."]
-    if study.commit:
-        lines += ["", f"Code and parameters: commit {study.commit}."]
-    for stamp in sorted({_versions(facts) for facts in study.datasets.values()} - {""}):
-        lines += ["", stamp]
     points = f"a sample of {published.N_POINTS} test points"
     return [*lines, "", f"The paper's values: its Tables 1 and 2, {points}, K = {published.N_NEIGHBORS} in Table 2."]
-
-
-def _versions(facts: Mapping[str, Any]) -> str:
-    versions = facts.get("versions")
-    if not isinstance(versions, Mapping):
-        return ""
-    return f"Made with {', '.join(f'{name} {versions[name]}' for name in versions)} on {facts.get('machine', '?')}."
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a study cost, as Markdown and CSV: seconds, CPU seconds, rate and memory of every stage and method.
+"""What a study took, as Markdown and CSV: seconds, CPU seconds, rate and memory of every stage and method.
 
 Rates are of CPU seconds, which are a task's own: its wall-clock seconds grow with what runs beside it.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from arml.report import published
 from arml.report.markup import csv_text, markdown_table
-from arml.report.study import Study, method_label, stage_rank
+from arml.report.study import method_label, stage_rank
 from arml.results.schemas import method_rank
 
-_RUNTIME_COLUMNS = (
+_COLUMNS = (
     "dataset", "stage", "method", "n_neighbors", "seconds", "cpu_seconds", "n_points", "points_per_cpu_second",
     "peak_memory_mib",
 )  # fmt: skip
@@ -21,10 +23,10 @@ _RUNTIME_COLUMNS = (
 _MEMORY = "Peak memory is the whole process's, other tasks beside it included."
 
 
-def runtime_rows(study: Study) -> list[tuple[Any, ...]]:
-    """Return runtimes summed over the parts of a stage's work; memory is that of the largest part's process."""
+def cost_rows(timings: pa.Table) -> list[tuple[Any, ...]]:
+    """Return costs (schema "timings") summed over the parts of a stage's work; memory is the largest process's."""
     sums: dict[tuple[str, str, str, int], list[float]] = {}
-    for row in study.timings.to_pylist() if study.timings is not None else []:
+    for row in timings.to_pylist():
         key = (row["dataset"], row["stage"], row["method"], row["n_neighbors"])
         total = sums.setdefault(key, [0.0, 0.0, 0.0, 0.0])
         for i, name in enumerate(("seconds", "cpu_seconds", "n_points")):
@@ -45,20 +47,18 @@ def runtime_rows(study: Study) -> list[tuple[Any, ...]]:
     ]
 
 
-def runtime_csv(study: Study) -> str:
-    """Runtimes as CSV."""
-    return csv_text(_RUNTIME_COLUMNS, runtime_rows(study))
+def costs_csv(timings: pa.Table) -> str:
+    """Costs as CSV."""
+    return csv_text(_COLUMNS, cost_rows(timings))
 
 
-def runtime_markdown(study: Study) -> str:
-    """Runtimes as Markdown: a table a data set."""
+def costs_markdown(timings: pa.Table) -> str:
+    """Costs as Markdown: a table a data set."""
     lines = [
-        "# Runtimes",
-        "",
         "Seconds are those of the tasks themselves, summed over their parts, also where parts ran side by side, and "
         "then longer than alone; CPU seconds are a task's own, and points/CPU s rests on them.",
     ]
-    rows = runtime_rows(study)
+    rows = cost_rows(timings)
     for dataset in dict.fromkeys(row[0] for row in rows):
         own = [row for row in rows if row[0] == dataset]
         header = ["stage", "method", "K", "seconds", "CPU seconds", "points", "points/CPU s", "peak MiB"]

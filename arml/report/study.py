@@ -16,7 +16,7 @@ from arml.results.evidence import rejections
 from arml.results.parquet import read_provenance, read_table
 from arml.results.rows import concat
 from arml.results.sandwich import SandwichReport, check_sandwich
-from arml.results.schemas import METHOD_ORDER, NETWORK, STAGE_ORDER, column, conform, method_rank
+from arml.results.schemas import METHOD_ORDER, NETWORK, STAGE_ORDER, column, method_rank
 
 METHOD_LABELS = {name: name.upper() for name in METHOD_ORDER} | {"euclidean": "Euclidean"}
 ALGORITHM_LABELS = {
@@ -73,11 +73,8 @@ class Study:
         Data set → provenance of its processed split.
     params : mapping
         The study's parameters as read; used for what no result row says (attack steps).
-    timings : pyarrow.Table or None
     checked, certificates : int
         How many stored certificates were checked without the solvers, and how many rows claim one.
-    commit : str
-        Of the code and the parameters, as git names it; "" where that is not known.
     """
 
     curves: tuple[Curve, ...]
@@ -86,12 +83,10 @@ class Study:
     fits: dict[str, dict[str, Mapping[str, Any]]]
     datasets: dict[str, Mapping[str, Any]]
     params: Mapping[str, Any]
-    timings: pa.Table | None
     checked: int = 0
     certificates: int = 0
     networks: tuple[Curve, ...] = ()
     network_facts: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
-    commit: str = ""
 
     @property
     def dataset_names(self) -> list[str]:
@@ -176,10 +171,8 @@ def build_study(
     fits: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     datasets: Mapping[str, Mapping[str, Any]] | None = None,
     params: Mapping[str, Any] | None = None,
-    timings: pa.Table | None = None,
     checks: Sequence[pa.Table] = (),
     network_facts: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
-    commit: str = "",
 ) -> Study:
     """Gather a study from tables in memory; see `Study` for the arguments.
 
@@ -215,10 +208,8 @@ def build_study(
         fits={name: dict((fits or {}).get(name, {})) for name in names},
         datasets={name: (datasets or {}).get(name, {}) for name in names},
         params=params or {},
-        timings=None if timings is None else conform(timings, "timings", "cannot report"),
         checked=sum(verdicts.num_rows for verdicts in checks),
         certificates=_proved_rows(table),
-        commit=commit,
     )
 
 
@@ -239,12 +230,10 @@ def load_study(
     results: Iterable[str | os.PathLike[str]],
     metrics: Iterable[str | os.PathLike[str]],
     splits: Mapping[str, str | os.PathLike[str]],
-    timings: Iterable[str | os.PathLike[str]],
     checks: Iterable[str | os.PathLike[str]],
     radii: Mapping[str, Sequence[float]],
     params: Mapping[str, Any],
     networks: Iterable[str | os.PathLike[str]] = (),
-    commit: str = "",
 ) -> Study:
     """Gather a study from its files.
 
@@ -256,9 +245,9 @@ def load_study(
         Metric files; their provenance must hold ``dataset``, ``method`` and ``fit`` (the ``fit_summary_``).
     splits : mapping
         Data set → a processed split file, whose provenance describes the data set.
-    timings, checks, networks : iterables of paths
+    checks, networks : iterables of paths
         Of networks the files of their weights.
-    radii, params, commit : as in `Study`
+    radii, params : as in `Study`
 
     Raises
     ------
@@ -277,17 +266,14 @@ def load_study(
     for path in networks:
         facts = read_provenance(path)
         network_facts.setdefault(facts["dataset"], {})[facts["method"]] = facts
-    costs = [read_table(path, "timings").replace_schema_metadata(None) for path in timings]
     return build_study(
         [read_table(path, "results") for path in results],
         radii=radii,
         fits=fits,
         datasets={name: read_provenance(path) for name, path in splits.items()},
         params=params,
-        timings=pa.concat_tables(costs) if costs else None,
         checks=[read_table(path, "checks") for path in checks],
         network_facts=network_facts,
-        commit=commit,
     )
 
 

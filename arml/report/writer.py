@@ -1,6 +1,7 @@
 """The report: the sandwich gate, then tables, figures, metrics and the page that shows them.
 
-Every number on the page is computed from the study's files.
+Every number on the page is computed from the study's files, and from nothing that differs between equal runs: what a
+run took, and where, is on a page of its own (:mod:`arml.report.run_page`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from arml.report import published
 from arml.report.decided import decided_csv
 from arml.report.differences import differences_csv
 from arml.report.dvc_plots import plot_files
-from arml.report.figures import draw_figures
+from arml.report.figures import Drawn, draw_figures
 from arml.report.known import known_of_methods
 from arml.report.latex import errors_latex
 from arml.report.networks import check_smoothing, comparison_markdown, competitors
+from arml.report.opening_figure import draw_opening
 from arml.report.page import page_html
 from arml.report.sections import Appendix, Section, keep_figures, report_sections, section_markdown
-from arml.report.stage_costs import runtime_csv, runtime_markdown
 from arml.report.study import Study
 from arml.report.tables import (
     errors_csv,
@@ -55,8 +56,8 @@ def write_report(
     ----------
     study : Study
     folder : path
-        Gets ``index.html`` and ``index.md``, ``metrics.json``, ``tables/`` (Markdown, CSV, LaTeX), ``figures/`` (SVG,
-        PDF and PNG) and ``plots/`` (curves for ``dvc plots``).
+        Gets ``index.html`` and ``index.md``, ``metrics.json``, ``tables/`` (Markdown, CSV, LaTeX), ``figures/`` (SVG)
+        and ``plots/`` (curves for ``dvc plots``).
     toy : sequence of ToyFit
         The metrics of Figure 1; without them it is left out.
     appendices : sequence of Appendix
@@ -88,8 +89,6 @@ def write_report(
         "tables/decided.csv": decided_csv(study),
         "tables/differences.csv": differences_csv(study),
         "tables/errors.csv": errors_csv(study, study.curves),
-        "tables/runtime.md": runtime_markdown(study),
-        "tables/runtime.csv": runtime_csv(study),
         **{f"plots/{name}.csv": text for name, text in plot_files(study).items()},
     }
     if study.networks:
@@ -98,15 +97,18 @@ def write_report(
             "tables/networks.csv": errors_csv(study, study.networks),
         }
     figures = folder / "figures"
+    opening = draw_opening(study, figures)
     drawn = [*([draw_boundaries(toy, figures)] if toy else []), *draw_figures(study, figures)]
     kept = [(appendix, keep_figures(appendix, figures)) for appendix in appendices]
     sections = report_sections(study, drawn, kept, toy)
-    texts["index.md"] = index_markdown(study, sections)
-    texts["index.html"] = page_html(study, _CLAIM, _gate_facts(study), sections)
+    texts["index.md"] = index_markdown(study, sections, opening)
+    texts["index.html"] = page_html(study, _CLAIM, _gate_facts(study), sections, opening)
     for name, text in texts.items():
         write_text(folder / name, text)
     write_json(folder / "metrics.json", headline_metrics(study))
-    pictures = [path for figure in (*drawn, *(one for _, own in kept for one in own)) for path in figure.files]
+    pictures = [
+        figure.file for figure in (*([opening] if opening else []), *drawn, *(one for _, own in kept for one in own))
+    ]
     return [*(folder / name for name in texts), *pictures, folder / "metrics.json"]
 
 
@@ -160,13 +162,16 @@ def _width(curve: Curve) -> tuple[bool, int]:
     return curve.algorithm == published.ALGORITHMS[curve.kind], curve.n_points
 
 
-def index_markdown(study: Study, sections: Sequence[Section], figure_folder: str = "figures") -> str:
-    """Return the report as Markdown: claim and verdict first, then every part."""
+def index_markdown(
+    study: Study, sections: Sequence[Section], opening: Drawn | None = None, figure_folder: str = "figures"
+) -> str:
+    """Return the report as Markdown: claim, picture and verdict first, then every part."""
     lines = [
         "# Robust nearest neighbours: results",
         "",
         _CLAIM,
         "",
+        *([f"![{opening.alt}]({figure_folder}/{opening.name}.svg)", "", opening.alt, ""] if opening else []),
         "## Verdict",
         "",
         *(verdict_lines(study) or ["- This study holds no methods to compare."]),
@@ -176,7 +181,7 @@ def index_markdown(study: Study, sections: Sequence[Section], figure_folder: str
         lines += ["", section_markdown(study, section, figure_folder).rstrip()]
     files = "[Table 1](tables/table1.csv), [Table 2](tables/table2.csv), [decided](tables/decided.csv), "
     files += "[networks](tables/networks.csv), " if study.networks else ""
-    files += "[differences](tables/differences.csv), [every curve](tables/errors.csv), [runtimes](tables/runtime.csv)"
+    files += "[differences](tables/differences.csv), [every curve](tables/errors.csv)"
     lines += ["", f"As CSV: {files}. In LaTeX: [Table 1](tables/table1.tex), [Table 2](tables/table2.tex)."]
     return "\n".join(lines).rstrip() + "\n"
 

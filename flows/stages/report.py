@@ -19,6 +19,7 @@ MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "at
 
 @task
 def write_reports(params: dict[str, Any]) -> int:
+    from arml.report.run_page import read_timings, write_run_page
     from arml.report.sections import read_appendix
     from arml.report.study import load_study
     from arml.report.toy_figure import fit_toy
@@ -33,18 +34,18 @@ def write_reports(params: dict[str, Any]) -> int:
         metrics=[layout.metric(name, method) for name in names for method in params["methods"]],
         checks=[layout.checked(name) for name in names],
         splits={name: layout.train_split(name) for name in names},
-        timings=[
-            *(layout.timings(name, stage) for name in names for stage in MEASURED),
-            *(layout.timings(name, stage) for name in compared for stage in NETWORK_STAGES),
-        ],
         networks=[layout.network(name, model) for name in compared for model in params["networks"]["models"]],
         radii={name: dataset_spec(params, name).radii for name in names},
         params={key: value for key, value in params.items() if key not in SETTINGS},
-        commit=commit.of_code(),
     )
     there = {name: folder for name, folder in layout.APPENDICES.items() if (folder / "index.md").is_file()}
     appendices = [read_appendix(folder, name) for name, folder in there.items()]
     written = write_report(study, layout.REPORTS, toy=fit_toy(params["methods"], params["seed"]), appendices=appendices)
+    took = [
+        *(layout.timings(name, stage) for name in names for stage in MEASURED),
+        *(layout.timings(name, stage) for name in compared for stage in NETWORK_STAGES),
+    ]
+    write_run_page(layout.REPORTS, read_timings(took), study.datasets, commit.of_code())
     artifacts.publish_report(layout.REPORTS, written)
     print(
         f"report: {study.sandwich.n_comparisons} comparisons certificate <= exact <= attack hold; "

@@ -17,7 +17,6 @@ TABLES = {
     "table1": "Table 1",
     "table2": "Table 2",
     "networks": "Figure 2",
-    "runtime": "Runtimes",
 }
 SECONDS_BETWEEN = 5.0  # calls of the server about the same stage
 _KEY = re.compile(r"[^a-z0-9]+")

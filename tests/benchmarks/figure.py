@@ -19,7 +19,7 @@ _GAP = 0.055  # between labels, as a share of the panel's height
 
 
 def draw(entries: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write growth.svg and growth.png."""
+    """Write growth.svg."""
     from matplotlib.figure import Figure
 
     with house_style():

@@ -31,14 +31,14 @@ Entry = dict[str, Any]
 
 
 def write(results: dict[str, Any], folder: Path) -> str:
-    """Write index.md, growth.svg and growth.png into ``folder``; return the tables for the terminal."""
+    """Write index.md, growth.svg into ``folder``; return the tables for the terminal."""
     entries = [_entry(benchmark) for benchmark in results["benchmarks"]]
     data = [entry for entry in entries if entry["kind"] == "data"]
     growth = [entry for entry in entries if entry["kind"] == "growth"]
     draw(growth, folder)
     tables = [_data_table(data), _growth_table(growth)]
     write_text(folder / "index.md", _page(results, entries, *tables))
-    return "\n\n".join(["", *tables, f"Written to {os.path.relpath(folder)}: index.md, growth.svg, growth.png"])
+    return "\n\n".join(["", *tables, f"Written to {os.path.relpath(folder)}: index.md, growth.svg"])
 
 
 def _entry(benchmark: dict[str, Any]) -> Entry:
@@ -164,7 +164,7 @@ column is not of this run.
 
 ## Growth
 
-![CPU seconds a point against N, D and K, log-log](growth.png)
+![CPU seconds a point against N, D and K, log-log](growth.svg)
 
 Synthetic data: ten classes of five Gaussian clouds each, eight intrinsic dimensions turned into D, with 2 % of noise.
 One of N, D, K grows, the others stay. CPU seconds a point, over {batch} points (ours) and the first of them

@@ -59,13 +59,13 @@ def test_fitted_points_are_those_the_fit_takes() -> None:
 def test_a_run_says_what_it_will_cost_and_which_fits_are_of_subsets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout, "REPORTS", tmp_path)
-    (tmp_path / "mine" / "tables").mkdir(parents=True)
+    monkeypatch.setattr(layout, "COSTS", tmp_path)
+    monkeypatch.setattr(layout, "WORKSPACES", tmp_path)
     rows = [
         f"pendigits,{stage},{m},1,9,{cpu},100,1,{cpu * 128}\n"
         for stage, m, cpu in (("verify", "arml", 60), ("verify", "nca", 6))
     ]
-    (tmp_path / "mine" / "tables" / "runtime.csv").write_text(COLUMNS + "".join(rows))
+    (tmp_path / "mine.csv").write_text(COLUMNS + "".join(rows))
     params = params_module.load_params()
     params = {**params, "datasets": {"pendigits": {"source": "package"}}, "methods": ["nca", "arml"]}
     params["verify"] = {"sample": 200, "time_limit": None}

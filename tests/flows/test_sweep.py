@@ -130,7 +130,7 @@ def test_an_axis_is_a_table_and_a_panel(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 2 * 2 * len(RADII)
     assert {row["value"] for row in rows if row["axis"] == "rate"} == {"0.1", "0.2"}
-    assert (tmp_path / "mine.svg").stat().st_size > 2000 and (tmp_path / "mine.png").stat().st_size > 2000
+    assert (tmp_path / "mine.svg").stat().st_size > 2000
 
 
 def test_seeds_are_judged_by_their_mean_and_one_by_one(tmp_path: Path) -> None:

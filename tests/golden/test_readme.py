@@ -26,7 +26,7 @@ def cpu_seconds(stage: str, datasets: tuple[str, ...], k: int = 0, methods: tupl
     wanted = {(name, stage, method, str(k)) for name in datasets for method in methods}
     found = [
         row
-        for row in rows("paper/tables/runtime.csv")
+        for row in rows("costs/paper.csv")
         if (row["dataset"], row["stage"], row["method"], row["n_neighbors"]) in wanted
     ]
     assert len(found) == len(wanted)

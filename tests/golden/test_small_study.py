@@ -25,7 +25,6 @@ def small() -> Study:
         results=[HERE / "results" / f"{name}.parquet" for name in RESULTS],
         metrics=[HERE / "metrics" / f"{method}.parquet" for method in METHODS],
         splits={"toy": HERE / "processed" / "train.parquet"},
-        timings=[],
         checks=[HERE / "results" / "checked.parquet"],
         networks=sorted((HERE / "networks").glob("*.parquet")),
         radii={"toy": [0, 0.05, 0.1, 0.15, 0.2, 0.25]},

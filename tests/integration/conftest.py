@@ -27,7 +27,7 @@ _server.release()
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Integration tests in two workers at most, half of the time each; `make test` runs those that look at one study."""
+    """Integration tests in two workers at most; `make test` runs those that look at one finished study."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("study" if item.path.stem in STUDY else "more"))

@@ -144,7 +144,6 @@ def study(
             "seed": 42,
         },
         network_facts=network_facts() if networks else {},
-        timings=timings(),
     )
 
 

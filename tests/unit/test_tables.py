@@ -11,7 +11,7 @@ import pytest
 
 from arml.errors import DataError
 from arml.report.published import PaperValue, paper_value
-from arml.report.stage_costs import runtime_csv, runtime_markdown
+from arml.report.stage_costs import costs_csv, costs_markdown
 from arml.report.study import Study, build_study
 from arml.report.tables import (
     cells,
@@ -25,6 +25,7 @@ from arml.report.tables import (
 from arml.report.verdict import verdict_lines
 from arml.results import attacked_table, certified_table, exact_table, timings_table
 from tests.unit.report_data import study as made_up
+from tests.unit.report_data import timings
 
 RADII = (0.0, 0.1, 0.2)
 
@@ -246,11 +247,11 @@ def test_fit_notes_say_what_was_not_plain() -> None:
 
 
 def test_runtimes_are_summed_over_parts() -> None:
-    text = runtime_markdown(made_up(("pendigits",)))
+    text = costs_markdown(timings())
     assert "| train  |   ARML |     |   20.25 |       39.50 |   7494 |          190 |      310 |" in text
     assert "| verify |   ARML |   1 |    3.00 |        2.50 |   1200 |          480 |      310 |" in text
     assert "Together 23.2 s, 42.0 CPU seconds. Peak memory is the whole process's, other tasks beside it" in text
-    header, _, verified = runtime_csv(made_up(("pendigits",))).splitlines()
+    header, _, verified = costs_csv(timings()).splitlines()
     assert verified == "pendigits,verify,arml,1,3.0,2.5,1200,480.0,310.4"  # of CPU seconds: 2.5, not 3
     assert header.endswith(",cpu_seconds,n_points,points_per_cpu_second,peak_memory_mib")
 
@@ -258,8 +259,8 @@ def test_runtimes_are_summed_over_parts() -> None:
 def test_runtimes_come_in_the_order_of_the_stages() -> None:
     row = {"dataset": "pendigits", "method": "", "n_neighbors": 0, "start": 0, "n_points": 0}
     cost = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mib": 1.0}
-    timings = timings_table([{**row, **cost, "stage": stage} for stage in ("train", "attack", "download")])
-    lines = runtime_csv(small(timings=timings)).splitlines()
+    table = timings_table([{**row, **cost, "stage": stage} for stage in ("train", "attack", "download")])
+    lines = costs_csv(table).splitlines()
     assert [line.split(",")[1] for line in lines[1:]] == ["download", "train", "attack"]
     assert lines[1] == "pendigits,download,,0,0.0,0.0,0,,1.0"
 
