@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from flows import layout
+from flows.errors import ParamsError
 
 SECTIONS = {
     *("seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "tighten", "networks", "runtime"),
@@ -46,10 +47,6 @@ CLUSTERS = {"dask": f"(tcp|tls)://{_HOST}", "ray": f"auto|ray://{_HOST}"}  # add
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./~^-]*")  # nothing that git would take for an option
-
-
-class ParamsError(ValueError):
-    """params.yaml says something that cannot be run."""
 
 
 def load_params(path: Path | None = None) -> dict[str, Any]:
