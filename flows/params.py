@@ -197,7 +197,7 @@ def network_options(model: Mapping[str, Any]) -> dict[str, Any]:
 def _check_networks(networks: Any, datasets: Mapping[str, Any], seed: int) -> None:
     from arml.attacks.options import GRADIENT_ATTACKS
     from arml.learners import METHODS
-    from arml.networks import NetworkClassifier
+    from arml.networks.classifier import NetworkClassifier
 
     _keys("networks", networks, NETWORKS, required=NETWORKS)
     names, models = networks["datasets"], networks["models"]
