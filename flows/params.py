@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from flows import layout
+from flows.errors import ParamsError
 
 SECTIONS = {
     *("seed", "datasets", "methods", "train", "verify", "certify", "check", "attack", "tighten", "networks", "runtime"),
@@ -46,10 +47,6 @@ CLUSTERS = {"dask": f"(tcp|tls)://{_HOST}", "ray": f"auto|ray://{_HOST}"}  # add
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./~^-]*")  # nothing that git would take for an option
-
-
-class ParamsError(ValueError):
-    """params.yaml says something that cannot be run."""
 
 
 def load_params(path: Path | None = None) -> dict[str, Any]:
@@ -200,7 +197,7 @@ def network_options(model: Mapping[str, Any]) -> dict[str, Any]:
 def _check_networks(networks: Any, datasets: Mapping[str, Any], seed: int) -> None:
     from arml.attacks.options import GRADIENT_ATTACKS
     from arml.learners import METHODS
-    from arml.networks import NetworkClassifier
+    from arml.networks.classifier import NetworkClassifier
 
     _keys("networks", networks, NETWORKS, required=NETWORKS)
     names, models = networks["datasets"], networks["models"]

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from flows import costs, layout
-from flows.params import ParamsError, load_params
+from flows.errors import BusyError, ParamsError, ServerError
+from flows.params import load_params
 from flows.processes import server, warm, watch
 from flows.processes.commands import (
-    BusyError,
     Stopped,
     dvc_command,
     exclusive,
@@ -101,7 +101,7 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
             waited = time.time() - started
             say(f"Prefect at {environment['PREFECT_API_URL'].removesuffix('/api')} after {waited:.1f} s")
             code = run_group(warm.command(dvc_command("repro", *dvc_arguments)), workspace, environment)
-    except server.ServerError as error:
+    except ServerError as error:
         print(f"error: {error}", file=sys.stderr)
     except Stopped as stopped:
         say("stopped; what was computed is kept, and the next run goes on from there")

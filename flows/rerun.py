@@ -20,6 +20,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows import layout, params
+from flows.errors import CheckoutError, RerunError
 from flows.processes import watch
 from flows.processes.commands import run_group, stage_environment
 from flows.tasks import artifacts
@@ -28,10 +29,6 @@ from flows.workspaces import checkout
 LOG = layout.PREFECT_HOME / "rerun.log"  # what the last rerun printed
 HISTORY = layout.PREFECT_HOME / "reruns.jsonl"  # a line a rerun
 _FAILED = re.compile(r"failed to reproduce '([^']+)'")
-
-
-class RerunError(RuntimeError):
-    """A scheduled rerun failed. The message says at which stage and why."""
 
 
 @dataclass
@@ -127,7 +124,7 @@ def _push(results: str) -> str:
         try:
             checkout.git("push", "-q", "origin", f"{results}:refs/heads/{checkout.BRANCH}", folder=layout.ROOT)
             told.append(f"{checkout.BRANCH}: yes")
-        except checkout.CheckoutError as error:
+        except CheckoutError as error:
             told.append(f"{checkout.BRANCH}: failed: {error}")
     return "; ".join(told)
 

@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from flows import layout, params
+from flows.errors import CheckoutError, ParamsError, RerunError, ServerError
 from flows.processes import server
 
 DEPLOYMENT = "scheduled"
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         os.chdir(layout.ROOT)
         url = os.environ["PREFECT_API_URL"] = server.ensure_server(lambda line: print(f"[arml] {line}", flush=True))
         return _once() if options.now else _serve(schedule, options.every, url)
-    except (params.ParamsError, server.ServerError) as error:
+    except (ParamsError, ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
@@ -44,8 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _once() -> int:
-    from flows.rerun import RerunError, rerun
-    from flows.workspaces.checkout import CheckoutError
+    from flows.rerun import rerun
 
     try:
         rerun()

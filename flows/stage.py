@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from flows import layout
-from flows.params import ParamsError, current_params, require_dataset
+from flows.errors import FlowError, ParamsError, ServerError
+from flows.params import current_params, require_dataset
 from flows.processes import server, watch
 from flows.workspaces import study
 
@@ -74,13 +75,12 @@ def _dataset_of_dvc(stage: str) -> str | None:
 
 def _run(stage: str, params: dict[str, Any], arguments: dict[str, str]) -> int:
     from arml.errors import ArmlError
-    from flows.errors import StageError
     from flows.runners.choice import make_task_runner, set_thread_variables
 
     set_thread_variables(params["run"]["threads_per_task"])
     try:
         url = server.ensure_server(lambda line: print(line, flush=True))
-    except server.ServerError as error:
+    except ServerError as error:
         return _fail(error, 1)
     os.environ["PREFECT_API_URL"] = url
     import httpx
@@ -92,7 +92,7 @@ def _run(stage: str, params: dict[str, Any], arguments: dict[str, str]) -> int:
         with temporary_settings({PREFECT_API_URL: url}), watch.needing(server.pid_of(url), lost):
             flow = module.flow_.with_options(task_runner=make_task_runner(params["run"], stage, **arguments))
             flow(**arguments)
-    except (StageError, ArmlError, ParamsError, OSError) as error:
+    except (FlowError, ArmlError, OSError) as error:
         return _fail(error, 1)
     except httpx.TransportError as error:
         watch.give_up(f"{lost} ({error})")

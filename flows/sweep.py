@@ -22,7 +22,8 @@ from typing import Any
 import yaml
 
 from flows import layout
-from flows.params import SETTINGS, ParamsError, check_params, current_params, dataset_spec
+from flows.errors import ParamsError, ServerError
+from flows.params import SETTINGS, check_params, current_params, dataset_spec
 from flows.processes import server, warm
 from flows.processes.commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
 from flows.workspaces import study
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         sweep = load(options.name)
         return run(options.name, sweep)
-    except (ParamsError, server.ServerError) as error:
+    except (ParamsError, ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -16,6 +16,7 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from flows import params
+from flows.errors import BusyError
 
 
 def dvc_command(*arguments: str) -> list[str]:
@@ -28,10 +29,6 @@ def stage_environment() -> dict[str, str]:
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
-
-
-class BusyError(RuntimeError):
-    """Another run is at work in this workspace."""
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ import psutil
 from filelock import FileLock
 
 from flows import layout
+from flows.errors import ServerError
 from flows.processes.identity import alive, stamp
 
 HOME = layout.PREFECT_HOME
@@ -35,10 +36,6 @@ LOG = HOME / "server.log"
 LOCK = HOME / "server.lock"
 START_LIMIT = 300.0
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class ServerError(RuntimeError):
-    """The local Prefect server could not be started."""
 
 
 def healthy(url: str, timeout: float = 5.0) -> bool:

@@ -12,7 +12,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.errors import StageError
 from flows.processes import watch
-from flows.tasks.prepared import is_large
+from flows.runners.size import is_large
 
 ALONE = ("download", "preprocess", "report", "runtime", "runtime_report")  # stages of one task at a time
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

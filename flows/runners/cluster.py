@@ -16,15 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from flows import layout
+from flows.errors import ClusterError
 
 LIMIT = 60  # seconds until a cluster has to answer
 # what must not differ between workers: results may depend on it
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "metric-learn", "foolbox", "pyarrow", "prefect")
 Facts = dict[str, Any]
-
-
-class ClusterError(ConnectionError):
-    """A cluster cannot be reached, or its workers cannot run this project's tasks."""
 
 
 def source_digest() -> str:

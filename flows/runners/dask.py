@@ -9,8 +9,9 @@ import dask
 from distributed import Client
 from prefect_dask import DaskTaskRunner
 
+from flows.errors import ClusterError
 from flows.runners import cluster
-from flows.runners.cluster import ClusterError, Facts
+from flows.runners.cluster import Facts
 
 _SETTINGS = {
     "distributed.comm.timeouts.connect": f"{cluster.LIMIT}s",  # a busy machine is not a broken one

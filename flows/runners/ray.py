@@ -13,9 +13,10 @@ from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
 from flows import layout
+from flows.errors import ClusterError
 from flows.processes import watch
 from flows.runners import cluster
-from flows.runners.cluster import ClusterError, Facts
+from flows.runners.cluster import Facts
 
 # Ray reads its settings when it is imported: every function here that needs it imports it after these are made
 _SETTINGS = {

@@ -15,7 +15,8 @@ OPTIONS = ("steps", "batch_size")  # null: as the attack has it, or not one of i
 
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
-    from arml import MahalanobisMetric, attacks
+    from arml.attacks import boundary, query
+    from arml.knn.mahalanobis import MahalanobisMetric
     from arml.knn.neighbors import predict_labels
     from arml.knn.reference import reference_set
     from arml.results.parquet import attacked_table, read_metric, read_split
@@ -23,7 +24,8 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     X_train, y_train = read_split(layout.train_split(job["dataset"]))
     metric = MahalanobisMetric(read_metric(layout.metric(job["dataset"], job["method"]))[0])
     k, options = job["n_neighbors"], job["params"]
-    run = getattr(attacks, f"{options['algorithm']}_attack")
+    home = boundary if options["algorithm"] == "boundary" else query
+    run = getattr(home, f"{options['algorithm']}_attack")
     given = {name: options[name] for name in OPTIONS if options[name] is not None}
     bounds = options["bounds"]
     found = run(

@@ -13,7 +13,7 @@ from flows.tasks.shards import compute_shard, join, shards
 
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
-    from arml.networks import certified_radii
+    from arml.networks.bounds import certified_radii
     from arml.results.parquet import certified_table
     from arml.results.schemas import NETWORK
 

@@ -10,8 +10,8 @@ from typing import Any
 from prefect import flow, task
 
 from flows import layout
-from flows.errors import StageError
-from flows.params import ParamsError, current_params
+from flows.errors import ParamsError, StageError
+from flows.params import current_params
 from flows.runners.choice import limit_threads, worker_count
 from flows.tasks.parts import Job, Part, Record, execute, forget_measured, run_parts
 

@@ -10,7 +10,7 @@ from flows.tasks.parts import Job
 
 def read_network(job: Job) -> Any:
     """The classifier that `train_networks` left for the job's method."""
-    from arml.networks import NetworkClassifier
+    from arml.networks.classifier import NetworkClassifier
     from arml.results.parquet import read_weights
 
     arrays, facts = read_weights(layout.network(job["dataset"], job["method"]))
@@ -20,7 +20,7 @@ def read_network(job: Job) -> Any:
 
 def smoothed(network: Any, job: Job) -> Any:
     """The network behind the noise that it was trained with."""
-    from arml.networks import SmoothedClassifier
+    from arml.networks.smoothing import SmoothedClassifier
 
     options = job["params"]
     return SmoothedClassifier(

@@ -12,20 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from flows import layout
+from flows.runners.size import is_large
 from flows.tasks.cache import content_hash
 
 Build = Callable[[Any, Any, Any], Any]
-_LARGE = 1 << 27  # bytes of float64 training features
 _turn = threading.Condition()
 _held: dict[str, Any] = {"key": None, "value": None, "users": 0}
-
-
-def is_large(dataset: str) -> bool:
-    """Whether copies of the training set matter: then workers are threads that share one."""
-    from arml.results.parquet import read_provenance
-
-    facts = read_provenance(layout.train_split(dataset))
-    return 8 * int(facts["n_train"]) * int(facts["n_features"]) >= _LARGE
 
 
 @contextmanager
@@ -54,7 +46,7 @@ def prepared(dataset: str, method: str, build: Build) -> Iterator[Any]:
 
 
 def _built(dataset: str, method: str, build: Build) -> Any:
-    from arml import MahalanobisMetric
+    from arml.knn.mahalanobis import MahalanobisMetric
     from arml.results.parquet import read_metric, read_split
 
     X, y = read_split(layout.train_split(dataset))

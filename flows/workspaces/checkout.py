@@ -13,16 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows import layout
+from flows.errors import CheckoutError
 from flows.processes.commands import dvc_command, stage_environment
 
 BRANCH = "scheduled"  # in this project's repository: a commit for each rerun that changed something
 RESULTS = ("dvc.lock", "reports")  # what a rerun changes in tracked files
 CLONE = layout.WORKSPACES / BRANCH
 _IDENTITY = ("-c", "user.name=arml", "-c", "user.email=arml@localhost", "-c", "commit.gpgsign=false")
-
-
-class CheckoutError(RuntimeError):
-    """git or DVC cannot do what a rerun needs; the message says what was asked and what it answered."""
 
 
 def git(*arguments: str, folder: Path | None = None, given: str | None = None) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from flows import layout
-from flows.params import ParamsError, check_params
+from flows.errors import ParamsError
+from flows.params import check_params
 
 CODE = ("arml", "flows")
 FILES = ("dvc.yaml", ".dvcignore", "data/.gitignore", ".dvc/plots/robust_error.json")

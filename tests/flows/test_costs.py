@@ -14,6 +14,7 @@ from arml.learners import make_learner
 from arml.report.forecast import Rate, Task, expected_cost, fitted_points
 from flows import costs, layout
 from flows import params as params_module
+from flows.errors import ParamsError
 from flows.tasks import artifacts
 from flows.workspaces import commit, study
 
@@ -96,10 +97,10 @@ def test_skipped_methods_are_left_out_where_said() -> None:
     assert params_module.methods_of(params, "verify", "mnist") == params["methods"]
     params = params_module.load_params()
     params["attack"] = {**params["attack"], "skip": {"mnist": ["lfdb"]}}
-    with pytest.raises(params_module.ParamsError, match=r"attack\.skip\.mnist must be a list of methods"):
+    with pytest.raises(ParamsError, match=r"attack\.skip\.mnist must be a list of methods"):
         params_module.check_params(params)
     params["attack"]["skip"] = ["lfda"]
-    with pytest.raises(params_module.ParamsError, match=r"attack\.skip must be a mapping"):
+    with pytest.raises(ParamsError, match=r"attack\.skip must be a mapping"):
         params_module.check_params(params)
 
 

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from flows import layout
+from flows.errors import ClusterError
 from flows.runners import cluster
-from flows.runners.cluster import ClusterError, require_fit, require_reachable, require_root, visitor
+from flows.runners.cluster import require_fit, require_reachable, require_root, visitor
 
 SERVER = "http://127.0.0.1:4200/api"
 

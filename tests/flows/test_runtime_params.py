@@ -11,6 +11,7 @@ import yaml
 
 from flows import layout
 from flows import params as params_module
+from flows.errors import ParamsError
 from flows.workspaces import study as study_module
 
 ROOT = layout.ROOT
@@ -118,7 +119,7 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
 )
 def test_what_is_wrong_is_named(params: dict[str, Any], key: str, value: Any, said: str) -> None:
     put(params, key, value)
-    with pytest.raises(params_module.ParamsError, match=said.replace("(", r"\(")):
+    with pytest.raises(ParamsError, match=said.replace("(", r"\(")):
         params_module.check_params(params)
 
 
@@ -133,15 +134,15 @@ def test_a_cluster_is_named_by_its_address(params: dict[str, Any], runner: str, 
 
 def test_a_missing_section_is_named(params: dict[str, Any]) -> None:
     del params["attack"]
-    with pytest.raises(params_module.ParamsError, match="lacks the key 'attack'"):
+    with pytest.raises(ParamsError, match="lacks the key 'attack'"):
         params_module.check_params(params)
 
 
 def test_a_broken_or_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(params_module.ParamsError, match="cannot read"):
+    with pytest.raises(ParamsError, match="cannot read"):
         params_module.load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [1\n")
-    with pytest.raises(params_module.ParamsError, match="not valid YAML"):
+    with pytest.raises(ParamsError, match="not valid YAML"):
         params_module.load_params(tmp_path / "params.yaml")
 
 
@@ -162,13 +163,15 @@ def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch
     assert yaml.safe_load((workspace / "params.yaml").read_text())["datasets"] == {"toy": {}}
     assert (workspace / "data" / "networks").is_dir()  # the report reads it, and a study may train none
     (workspace / "flows" / "gone.py").write_text("")
-    (workspace / "flows" / "verify.py").write_text("old")
-    state = (workspace / "flows" / "train.py").stat().st_mtime_ns
+    (workspace / "flows" / "stages" / "verify.py").write_text("old")
+    state = (workspace / "flows" / "stages" / "train.py").stat().st_mtime_ns
     study_module.prepare("toy")
     assert not (workspace / "flows" / "gone.py").exists()
-    assert (workspace / "flows" / "verify.py").read_bytes() == (ROOT / "flows" / "verify.py").read_bytes()
-    assert (workspace / "flows" / "train.py").stat().st_mtime_ns == state
-    with pytest.raises(params_module.ParamsError, match="unknown study 'x'; there are full, gap, networks, paper"):
+    assert (workspace / "flows" / "stages" / "verify.py").read_bytes() == (
+        ROOT / "flows" / "stages" / "verify.py"
+    ).read_bytes()
+    assert (workspace / "flows" / "stages" / "train.py").stat().st_mtime_ns == state
+    with pytest.raises(ParamsError, match="unknown study 'x'; there are full, gap, networks, paper"):
         study_module.prepare("x")
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from flows.errors import StageError
+from flows.runners import choice
 from flows.runners.choice import ALONE, make_task_runner, runner_kind, worker_count
-from flows.tasks import parts
 from flows.tasks.parts import prune
 from flows.tasks.progress import Progress
 from flows.tasks.shards import evaluated_rows
@@ -91,7 +91,7 @@ def test_rows_are_all_or_the_paper_s_sample() -> None:
 
 
 def test_runner_is_chosen_by_name_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "is_large", lambda dataset: dataset == "mnist")
+    monkeypatch.setattr(choice, "is_large", lambda dataset: dataset == "mnist")
     assert make_task_runner(run(), "verify", "toy")._max_workers == 3  # type: ignore[attr-defined]
     assert type(make_task_runner(run(runner="processes"), "verify", "toy")).__name__ == "ProcessRunner"
     stages = ("check", "certify", "verify", "train", "attack")

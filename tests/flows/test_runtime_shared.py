@@ -11,6 +11,7 @@ import pytest
 
 from arml.results import write_metric, write_split
 from flows import layout
+from flows.runners import size
 from flows.tasks import prepared
 
 built: list[str] = []
@@ -33,7 +34,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_small_set_is_made_anew(files: None) -> None:
-    assert not prepared.is_large("toy")
+    assert not size.is_large("toy")
     for _ in range(2):
         with prepared.prepared("toy", "arml", build):
             pass
@@ -41,8 +42,8 @@ def test_a_small_set_is_made_anew(files: None) -> None:
 
 
 def test_threads_share_a_large_set_and_take_turns_between_metrics(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "_LARGE", 64)
-    assert prepared.is_large("toy")
+    monkeypatch.setattr(size, "LARGE", 64)
+    assert size.is_large("toy")
     both = threading.Barrier(3, timeout=60)  # two threads that hold the value at the same time, and this one
     release = threading.Event()
     inside: list[str] = []
@@ -75,7 +76,7 @@ def test_threads_share_a_large_set_and_take_turns_between_metrics(files: None, m
 
 
 def test_a_failed_preparation_leaves_the_next_one_free(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "_LARGE", 64)
+    monkeypatch.setattr(size, "LARGE", 64)
 
     def broken(X, y, metric) -> object:
         raise MemoryError

@@ -14,7 +14,7 @@ from arml.report.published import paper_value
 from arml.report.sweeps import headline, robust_errors, write_report
 from arml.results import certified_table, exact_table
 from flows import sweep
-from flows.params import ParamsError
+from flows.errors import ParamsError
 
 STUDY = "{certify: {n_neighbors: [11]}}"
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
