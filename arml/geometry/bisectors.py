@@ -6,8 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.reference import ReferenceSet
-from arml.solvers.perturbation import Norm
+from arml.knn.query import Query
 
 __all__ = ["Pairs"]
 
@@ -26,17 +25,14 @@ class Pairs:
 
     Parameters
     ----------
-    reference : ReferenceSet
-    distances : ndarray of shape (N,)
-        Squared distances of x to all rows of the reference set.
+    query : Query
+        x, its distances, and how perturbations are measured.
     margin : float
-        :meth:`arml.knn.reference.ReferenceSet.margin` of x: subtracted from every d_j − d_i.
-    norm : Norm
-        How perturbations are measured.
+        :meth:`arml.knn.query.Query.margin`: subtracted from every d_j − d_i.
     """
 
-    def __init__(self, reference: ReferenceSet, distances: Vector, margin: float, norm: Norm) -> None:
-        self.reference, self.d, self.margin, self.norm = reference, distances, margin, norm
+    def __init__(self, query: Query, margin: float) -> None:
+        self.reference, self.d, self.norm, self.margin = query.reference, query.distances, query.norm, margin
 
     def bounds(
         self, positives: Rows | slice, negatives: Rows | slice, *, products: NDArray[np.float64] | None = None

@@ -15,10 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.reference import ReferenceSet
+from arml.knn.query import Query
 from arml.solvers.duality import proved_norm
 from arml.solvers.lp import shortest_point
-from arml.solvers.perturbation import Box, Norm
 from arml.solvers.qp import Dual, Infeasible, MinNormPoint
 
 __all__ = ["Entry", "Point", "enter"]
@@ -44,18 +43,11 @@ class Point:
 
     Parameters
     ----------
-    reference : ReferenceSet
-    x : ndarray of shape (D,), centred
-    distances : ndarray of shape (N,)
-        Squared, to all rows of the reference set.
-    positives : slice
-        The rows of its class.
+    query : Query
     margin : float
-        :meth:`arml.knn.reference.ReferenceSet.margin` as far as any perturbation in question may reach.
+        :meth:`arml.knn.query.Query.margin` as far as any perturbation in question may reach.
     tie_step : float
         The same as far as the nearest negative: what counts as a tie must not grow with the box.
-    norm : Norm
-    box : Box or None
 
     Attributes
     ----------
@@ -67,22 +59,13 @@ class Point:
         A half-space violated by less than this is kept: a fraction of the tie step of distances.
     """
 
-    def __init__(
-        self,
-        reference: ReferenceSet,
-        x: Vector,
-        distances: Vector,
-        positives: slice,
-        margin: float,
-        tie_step: float,
-        norm: Norm,
-        box: Box | None,
-    ) -> None:
-        self.reference, self.x, self.d, self.positives, self.margin = reference, x, distances, positives, margin
-        self.norm, self.box = norm, box
-        self.corner = np.inf if box is None else box.corner(norm)
+    def __init__(self, query: Query, margin: float, tie_step: float) -> None:
+        self.query, self.margin = query, margin
+        self.reference, self.x, self.d, self.positives = query.reference, query.x, query.distances, query.own
+        self.norm, self.box = query.norm, query.box
+        self.corner = np.inf if self.box is None else self.box.corner(self.norm)
         self.tie = tie_step / 8.0
-        own = distances[positives]
+        own, positives = self.d[self.positives], self.positives
         size = min(_NEAR, own.size)
         near = np.argpartition(own, size - 1)[:size] if size < own.size else np.arange(own.size)
         self.near: Rows = positives.start + near[np.argsort(own[near], kind="stable")]
@@ -128,7 +111,7 @@ class Point:
         then δ, clipped to the box, is kept if it violates nothing by more than the tie step; else None.
         """
         moved: Vector
-        target: Vector = self.reference.point(j) - self.x
+        target = self.query.onto(j)
         if self.box is not None:
             target = self.box.clip(target)
         if delta is None:
@@ -212,7 +195,7 @@ def _by_linear(point: Point, j: int, limit: float, deadline: float) -> Entry:
     width = point.x.size
     low = np.full(width, -np.inf) if point.box is None else point.box.low
     high = np.full(width, np.inf) if point.box is None else point.box.high
-    scale = min(point.corner, point.norm.length(point.reference.point(j) - point.x), limit)
+    scale = min(point.corner, point.norm.length(point.query.onto(j)), limit)
     working = point.near
     duals: tuple[Dual, ...] = ()
     while time.monotonic() <= deadline:

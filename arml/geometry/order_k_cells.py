@@ -18,8 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.reference import ReferenceSet
-from arml.solvers.perturbation import Box
+from arml.knn.query import Query
 from arml.solvers.qp import Infeasible, MinNormPoint
 
 __all__ = ["Cell", "Entry", "Neighborhood"]
@@ -70,38 +69,22 @@ class Neighborhood:
 
     Parameters
     ----------
-    reference : ReferenceSet
-    x : ndarray of shape (D,), centred
-    distances : ndarray of shape (N,)
-        Squared, to all rows of the reference set.
-    code : int
-        Its class.
-    n_neighbors : int
-        K.
-    box : Box or None
+    query : Query
+        Under ℓ2.
     reach : float
         As far as ties must be told apart (ℓ2): half-spaces are entered by more than the tie step there, so that what
         is entered here is won by the classifier too.
     """
 
-    def __init__(
-        self,
-        reference: ReferenceSet,
-        x: Vector,
-        distances: Vector,
-        code: int,
-        n_neighbors: int,
-        box: Box | None,
-        reach: float,
-    ) -> None:
-        self.reference, self.x, self.code, self.n_neighbors, self.box = reference, x, code, n_neighbors, box
-        self.half = distances / 2.0
-        self.n_classes = int(reference.classes.size)
-        self.strict = float(reference.margin(x[None], np.array([reach]))[0]) / 2.0
-        own = reference.class_rows(code)
-        self.own: Rows = np.arange(own.start, own.stop)
-        self.outside: Rows = np.concatenate([np.arange(own.start), np.arange(own.stop, reference.n_train)])
-        self._place = np.full(reference.n_train, -1, dtype=np.intp)
+    def __init__(self, query: Query, reach: float) -> None:
+        self.query, self.reference, self.x, self.box = query, query.reference, query.x, query.box
+        self.code, self.n_neighbors = query.code, query.n_neighbors
+        self.half = query.distances / 2.0
+        self.n_classes = int(self.reference.classes.size)
+        self.strict = query.margin(reach) / 2.0
+        self.own: Rows = np.arange(query.own.start, query.own.stop)
+        self.outside: Rows = query.outside
+        self._place = np.full(self.reference.n_train, -1, dtype=np.intp)
         self._pool = np.zeros(0, dtype=np.intp)
         self._extend(np.concatenate([nearest(self.half, self.own, _POOL), nearest(self.half, self.outside, _POOL)]))
 

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from arml.geometry.bisectors import Pairs
 from arml.geometry.order_k_cells import Cell, Neighborhood
 from arml.solvers.duality import proved_norm
-from arml.solvers.perturbation import Norm
 from arml.solvers.qp import Dual, Infeasible, MinNormPoint
 
 __all__ = ["Branching"]
@@ -80,8 +79,6 @@ class Branching:
     ----------
     around : Neighborhood
         Without a box.
-    distances : ndarray of shape (N,)
-        Squared, to all rows of the reference set.
     upper : float
         The norm of some attack; finite.
 
@@ -92,19 +89,17 @@ class Branching:
     n_nodes : int
     """
 
-    def __init__(self, around: Neighborhood, distances: Vector, upper: float) -> None:
+    def __init__(self, around: Neighborhood, upper: float) -> None:
         self.around, self.upper = around, upper
         self.lower, self.n_nodes = 0.0, 0
-        reference, x = around.reference, around.x
-        margin = float(reference.margin(x[None], np.array([upper]))[0])
+        margin = around.query.margin(upper)
         # a half-space is moved out by what rounding can do to it within the radius: b, and the normal times δ
-        self._room = margin / 2.0 + 4.0 * reference.w_error * upper
+        self._room = margin / 2.0 + 4.0 * around.reference.w_error * upper
         self._ticks = itertools.count()
         self._candidates: Rows = around.outside[:0]
-        self._norm = Norm(2.0, x.size)
-        pairs = Pairs(reference, distances, margin, self._norm)
-        self._problems = self._pose(pairs, distances)
-        self._load(distances)
+        self._norm = around.query.norm
+        self._problems = self._pose(Pairs(around.query, margin), around.query.distances)
+        self._load(around.query.distances)
 
     def run(self, nodes: int, deadline: float, better: Callable[[Cell], float]) -> None:
         """Raise ``lower`` until it meets ``upper``, ``nodes`` are spent or ``deadline`` (monotonic) has passed.
