@@ -29,13 +29,15 @@ __all__ = ["Search", "around_point", "attack_points", "geometric_attack"]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-_SLACK = 1.25
-_SHORTER = 1.0 - 1e-9
+# Effort: changes time, and how short a way is found. That it is a way, the classifier says.
+_SLACK = 1.25  # the first cell of a descent may be so much farther than the best: the next ones are nearer
+_SHORTER = 1.0 - 1e-9  # what is not shorter by this share is the same way again, rounded
 _STARTS = 6
 _FOLLOWED = 20
-_RAYS, _CENTRE = 32, 256
+_RAYS, _CENTRE, _STRETCHES = 32, 256, (2.0, 8.0, 32.0)
 _SWAPS = 6
-_NUDGES = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6)
+_NUDGES = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6)  # shares of δ by which to overstep a boundary that rounding blurs
+_JUMP = 0.1, 0.6  # shares of the best length, for a restart
 
 
 def geometric_attack(
@@ -258,7 +260,7 @@ class Search:
             home = np.mean([around.reference.point(int(i)) for i in around.own[:_CENTRE]], axis=0)
             for j in nearest(around.half, around.outside, _RAYS):
                 for origin in (around.x, home):
-                    for stretch in (2.0, 8.0, 32.0):
+                    for stretch in _STRETCHES:
                         yield around.cell_at(origin + stretch * (around.reference.point(int(j)) - origin) - around.x)
 
     def _nearest_of_classes(self, half: Floats) -> Rows:
@@ -338,7 +340,7 @@ class Search:
         """A cell near the best: where a step in a random direction leads."""
         around = self.around
         step = generator.standard_normal(best.delta.size)
-        step *= generator.uniform(0.1, 0.6) * best.norm / float(np.linalg.norm(step))
+        step *= generator.uniform(*_JUMP) * best.norm / float(np.linalg.norm(step))
         delta = best.delta + step
         cell = around.cell_at(delta)
         if cell is None:

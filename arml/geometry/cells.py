@@ -22,9 +22,22 @@ from arml.solvers.qp import Dual, Infeasible, MinNormPoint
 
 __all__ = ["Entry", "Point", "enter"]
 
+# Soundness of the upper bound: how much of a half-space's violation is a tie. aᵀδ − b is half a difference of squared
+# distances, and the tie step is two quanta of those: 1/8 of it leaves half a quantum open, _BOXED of that, where a box
+# leaves no room to repair it, one quantum, which rounds to the same step. The lower bound is computed anew from
+# multipliers (:mod:`arml.solvers.duality`) and rests on none of these.
+_TIE = 8.0
+_BOXED = 2.0
+_EPS = float(np.finfo(np.float64).eps)
+_FACE, _TERMS = (
+    4.0,
+    16,
+)  # δ is a sum of half-spaces' normals: D + 16 roundings of at most the corner's length, and slack
+
+# Effort: changes time, and which of several proofs is found; never whether a bound holds.
 _NEAR = 48
 _GROW = 8
-_EPS = float(np.finfo(np.float64).eps)
+_STEPS, _STEPS_EACH = 1000, 20
 
 Matrix = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -64,7 +77,7 @@ class Point:
         self.reference, self.x, self.d, self.positives = query.reference, query.x, query.distances, query.own
         self.norm, self.box = query.norm, query.box
         self.corner = np.inf if self.box is None else self.box.corner(self.norm)
-        self.tie = tie_step / 8.0
+        self.tie = tie_step / _TIE
         own, positives = self.d[self.positives], self.positives
         size = min(_NEAR, own.size)
         near = np.argpartition(own, size - 1)[:size] if size < own.size else np.arange(own.size)
@@ -93,7 +106,7 @@ class Point:
             return -1
         beyond = np.concatenate([self.box.low - delta, delta - self.box.high])
         worst = int(beyond.argmax())
-        return worst if beyond[worst] > 4.0 * (delta.size + 16) * _EPS * self.corner else -1
+        return worst if beyond[worst] > _FACE * (delta.size + _TERMS) * _EPS * self.corner else -1
 
     def proved(self, dual: Dual) -> float:
         """The lower bound that multipliers prove, ‖δ‖ ≥ [−bᵀλ]₊ / ‖Aᵀλ‖_q (Hölder), rounding subtracted.
@@ -124,7 +137,7 @@ class Point:
         if self.box is None:
             return moved
         for candidate in (self.box.clip(moved), self.box.clip(delta)):
-            if self.excess(candidate, j).max() <= 2.0 * self.tie:
+            if self.excess(candidate, j).max() <= _BOXED * self.tie:
                 return candidate
         return None
 
@@ -154,7 +167,7 @@ def _by_quadratic(point: Point, j: int, limit: float, deadline: float) -> Entry:
     lengths = _lengths(normals)
     feasible = False
     try:
-        for _ in range(1000 + 20 * point.x.size):
+        for _ in range(_STEPS + _STEPS_EACH * point.x.size):
             if solver.norm >= limit or time.monotonic() > deadline:
                 break
             slack = normals @ solver.point - offsets

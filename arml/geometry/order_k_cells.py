@@ -26,9 +26,16 @@ __all__ = ["Cell", "Entry", "Neighborhood"]
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
+# What counts as inside. Soundness does not rest on it: whether δ fools the classifier, the classifier says. Half-spaces
+# are entered by _ENTERED times ``strict`` and left alone once they hold by ``strict``, in half squared distances: then
+# squared distances differ by a margin, two quanta, and round to different steps.
+_ENTERED = 2.0
+_SHORT = 1e-12  # of δ's largest entry: a face of the box that is violated by less is met by clipping
+
+# Effort: changes time, and how short a way is found.
 _POOL = 256
 _MORE = 32
-_SHORT = 1e-12
+_STEPS, _STEPS_EACH = 200, 4
 
 
 class Cell(NamedTuple):
@@ -143,7 +150,7 @@ class Neighborhood:
         solver = MinNormPoint(self.x.size)
         self._extend(np.concatenate([cell.voters, cell.others, cell.spared]))
         sides = self._sides(cell)
-        for _ in range(200 + 4 * self.x.size):
+        for _ in range(_STEPS + _STEPS_EACH * self.x.size):
             if solver.norm >= limit:
                 return None
             found = self._worst(solver.point, sides)
@@ -161,7 +168,7 @@ class Neighborhood:
                 normal, offset = self.box.normals(face)[0], float(self.box.offsets(face)[0])
             else:
                 normal = self._w[far] - self._w[near]
-                offset = float(self._half[far] - self._half[near]) - 2.0 * self.strict
+                offset = float(self._half[far] - self._half[near]) - _ENTERED * self.strict
             try:
                 if not solver.add(normal, offset, key):
                     return None
@@ -194,7 +201,7 @@ class Neighborhood:
             near = int(nearer[scores[nearer].argmin()])
             masked = np.where(farther, scores, -np.inf)
             far = int(masked.argmax())
-            violation = float(masked[far] - scores[near]) + 2.0 * self.strict
+            violation = float(masked[far] - scores[near]) + _ENTERED * self.strict
             if violation > worst:
                 worst, found = violation, (far, near)
         if found is not None:

@@ -20,8 +20,10 @@ __all__ = ["IntervalResult", "interval_points", "radius_intervals"]
 
 Floats = NDArray[np.float64]
 
-_TOLERANCE = 1e-6
-_BEYOND = 32.0
+_TOLERANCE = 1e-6  # what "exact" means: upper − lower ≤ this share of upper
+_BEYOND = (
+    32.0  # effort: as many radii of the training set off, the search for a lower bound ends where no attack is known
+)
 
 
 IntervalResult = Radii

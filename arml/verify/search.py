@@ -15,7 +15,7 @@ from arml.solvers.qp import Dual
 
 __all__ = ["Outcome", "search", "wrong"]
 
-_CHUNK = 64
+_CHUNK = 64  # effort: how many negatives are looked at together
 
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
