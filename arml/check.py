@@ -34,9 +34,18 @@ __all__ = ["Certificate", "CertificateChecker", "Proof", "Verdict", "check_certi
 Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
+# Soundness: the checker's own numbers, none of them the solvers'. ε is twice the unit roundoff u = 2⁻⁵³; a sum of m
+# products is off by m u times what it would be of absolute values, to first order.
 _EPS = 2.0**-52
-_TIES = 8.0
-_ROWS = 4096
+_TERMS = 4  # for the few operations around a sum
+_PRODUCTS = 4.0  # squared distances as sums of r squares of differences are off by less than 4 (r + 4) u S² …
+_IMAGES = 8.0  # … and by 8 D ‖|G|‖ u S² / σ for the images that they are between; differences of two, by twice that
+_CHAIN = 8  # w = Gᵀ(G x): D + r roundings, the rest for x − mean and second-order terms
+_ROWS_OFF = 2.0  # wᵢ − wⱼ is off by w_error for each of the two
+_UP, _CORNER_UP = 1.0 + 1e-12, 1.0 + 1e-10  # two roots and their sum; a length of D numbers
+_BOX_ULPS = 4.0  # faces are off by one rounding, δ by one more, for each side of the comparison
+_TIES = 8.0  # see above: the upper bound's tolerance for ties, in rounding bounds
+_ROWS = 4096  # effort: rows of one matrix of distances
 # Far above what underflow loses of a length or of a squared one, far below what the solver accepts as data.
 _TINY, _TINY_SQUARED = 1e-150, 1e-300
 _HUGE_SQUARED = 1e270
@@ -113,8 +122,8 @@ class CertificateChecker:
         self.sigma = metric.sigma_max
         rank, self.width = self.G.shape
         spread = 0.0 if metric.is_identity else float(np.sqrt(np.prod([np.abs(self.G).sum(a).max() for a in (0, 1)])))
-        self.terms = 4.0 * (rank + 4) * self.sigma + 8.0 * self.width * spread
-        self.w_error = _EPS * (self.sigma + (rank + self.width + 8) * spread / 2.0) * self.sigma * self.size
+        self.terms = _PRODUCTS * (rank + _TERMS) * self.sigma + _IMAGES * self.width * spread
+        self.w_error = _EPS * (self.sigma + (rank + self.width + _CHAIN) * spread / 2.0) * self.sigma * self.size
 
     def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
         """Accept or reject ``certificate``: ``x`` has shape (D,), ``label`` is its true class.
@@ -189,7 +198,7 @@ class CertificateChecker:
         reach = far + (far + self.size) * (1.0 if c.norm == 2.0 else float(np.sqrt(self.width)))
         bounds = c.bounds if c.bounds is not None else (-np.inf, np.inf)
         low, high = np.minimum(bounds[0] - x, 0.0), np.maximum(bounds[1] - x, 0.0)
-        corner = float(np.linalg.norm(np.maximum(-low, high), c.norm)) * (1.0 + 1e-10)
+        corner = float(np.linalg.norm(np.maximum(-low, high), c.norm)) * _CORNER_UP
         error, tie = self._rounding(far), _TIES * self._rounding(reach)
         return _Point(z, self._distances(z), error, tie, label, c, _DUAL[c.norm], low, high, corner)
 
@@ -209,9 +218,9 @@ class CertificateChecker:
             return f"no rule proves an upper bound with {c.n_neighbors} neighbours"
         if delta.shape != at.z.shape or not np.isfinite(delta).all():
             return f"an upper bound needs a finite perturbation of shape {at.z.shape}"
-        if np.linalg.norm(delta, c.norm) > c.upper * (1.0 + (self.width + 4) * _EPS):
+        if np.linalg.norm(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
             return f"the perturbation is longer than the upper bound {c.upper}"
-        if (delta < at.low * (1.0 + 4.0 * _EPS)).any() or (delta > at.high * (1.0 + 4.0 * _EPS)).any():
+        if (delta < at.low * (1.0 + _BOX_ULPS * _EPS)).any() or (delta > at.high * (1.0 + _BOX_ULPS * _EPS)).any():
             return "the perturbation leaves the box"
         moved = at.z + delta
         d, positive = self._distances(moved), self.y == at.label
@@ -233,12 +242,14 @@ class CertificateChecker:
         roots = np.sqrt(at.d + at.error)
         for group in np.split(pool, range(enough, pool.size, 8)):  # most rivals need only the nearest
             gaps = at.d[rivals] - at.d[group][:, None] - at.error
-            widths = self._widen(at.q) * self.sigma * (roots[rivals] + roots[group][:, None]) * (1.0 + 1e-12) + _TINY
+            widths = self._widen(at.q) * self.sigma * (roots[rivals] + roots[group][:, None]) * _UP + _TINY
             kept = at.proves(gaps / (2.0 * widths))
             doubtful = np.flatnonzero(counts[rivals] + kept.sum(axis=0) < enough)
             for some in np.array_split(doubtful, 1 + doubtful.size // _ROWS):
-                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * (1.0 + (self.width + 4) * _EPS)
-                widths += 2.0 * self._widen(at.q) * self.w_error + _TINY
+                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * (
+                    1.0 + (self.width + _TERMS) * _EPS
+                )
+                widths += _ROWS_OFF * self._widen(at.q) * self.w_error + _TINY
                 kept[:, some] |= at.proves(gaps[:, some] / (2.0 * widths))
             counts[rivals] += kept.sum(axis=0)
             rivals = rivals[counts[rivals] < enough]
@@ -286,11 +297,11 @@ class CertificateChecker:
                 np.concatenate([-at.low, at.high])[proof.faces],
             ]
         )
-        count = weights.size + 4
+        count = weights.size + _TERMS
         gain = (
             -float(b @ weights) - float(weights[:pairs].sum()) * at.error / 2.0 - count * _EPS * float(abs(b) @ weights)
         )
-        blur = 2.0 * float(weights[:pairs].sum()) * self.w_error * self._widen(at.q) + _TINY
+        blur = _ROWS_OFF * float(weights[:pairs].sum()) * self.w_error * self._widen(at.q) + _TINY
         blur += (count + width) * _EPS * float(np.linalg.norm(abs(A).T @ weights, at.q))
         return float(max(0.0, gain) / (np.linalg.norm(weights @ A, at.q) + blur))
 

@@ -13,9 +13,8 @@ from arml.attacks.options import check_count, point_generators
 from arml.attacks.result import AttackResult, distance, verified
 from arml.attacks.starts import StartSearch
 from arml.knn.neighbors import Predictor
+from arml.knn.query import query_set
 from arml.knn.reference import ReferenceSet
-from arml.solvers.perturbation import check_bounds
-from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
 
 __all__ = ["Queries", "attack_from_starts"]
 
@@ -69,11 +68,10 @@ def attack_from_starts(
 
     Parameters and errors are those of :func:`arml.attacks.boundary_attack`.
     """
-    points = check_features(X, n_features=reference.n_features)
-    targets = check_labels_known(check_labels(y, len(points)), reference.classes)
-    classifier = Predictor(reference, check_n_neighbors(n_neighbors, reference.n_train))
+    asked = query_set(reference, X, y, n_neighbors, bounds=bounds)
+    points, targets, classifier = asked.points, asked.codes, Predictor(reference, asked.n_neighbors)
     check_count("batch_size", batch_size, 1)
-    low, high = check_bounds(bounds) or (-np.inf, np.inf)
+    low, high = asked.bounds or (-np.inf, np.inf)
     generators = point_generators(seeds, indices, len(points))
     search = StartSearch(classifier)
 
@@ -98,5 +96,4 @@ def attack_from_starts(
             if checked is not None:
                 norm[row], adversarial[row] = distance(points[row], checked), checked
                 status[row] = "bounded"
-    outside = np.any((points < low) | (points > high), axis=1)
-    return AttackResult(norm, adversarial, status, np.asarray(outside))
+    return AttackResult(norm, adversarial, status, asked.out_of_bounds)

@@ -20,9 +20,8 @@ from arml.attacks.options import check_count, check_time_limit, deadline_after, 
 from arml.attacks.result import AttackResult, distance
 from arml.geometry.order_k_cells import Cell, Entry, Neighborhood, nearest
 from arml.knn.neighbors import predict_codes
+from arml.knn.query import Query, query_set
 from arml.knn.reference import ReferenceSet, reference_set
-from arml.solvers.perturbation import Box, check_bounds
-from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
 from arml.verify.radii import verify_points
 
 __all__ = ["Search", "around_point", "attack_points", "geometric_attack"]
@@ -30,13 +29,15 @@ __all__ = ["Search", "around_point", "attack_points", "geometric_attack"]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-_SLACK = 1.25
-_SHORTER = 1.0 - 1e-9
+# Effort: changes time, and how short a way is found. That it is a way, the classifier says.
+_SLACK = 1.25  # the first cell of a descent may be so much farther than the best: the next ones are nearer
+_SHORTER = 1.0 - 1e-9  # what is not shorter by this share is the same way again, rounded
 _STARTS = 6
 _FOLLOWED = 20
-_RAYS, _CENTRE = 32, 256
+_RAYS, _CENTRE, _STRETCHES = 32, 256, (2.0, 8.0, 32.0)
 _SWAPS = 6
-_NUDGES = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6)
+_NUDGES = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6)  # shares of δ by which to overstep a boundary that rounding blurs
+_JUMP = 0.1, 0.6  # shares of the best length, for a restart
 
 
 def geometric_attack(
@@ -133,46 +134,31 @@ def attack_points(
     For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
     parameters, the result and the errors are those of :func:`geometric_attack`.
     """
-    points = check_features(X, n_features=reference.n_features)
-    codes = check_labels_known(check_labels(y, len(points)), reference.classes)
-    k = check_n_neighbors(n_neighbors, reference.n_train)
+    queries = query_set(reference, X, y, n_neighbors, bounds=bounds)
     check_count("programs", programs, 1)
     check_time_limit(time_limit)
-    limits = check_bounds(bounds)
-    generators = point_generators(seeds, indices, len(points))
-    norm = np.full(len(points), np.inf)
-    adversarial = np.full(points.shape, np.nan)
-    status = np.full(len(points), "unsolved", dtype="<U13")
-    for batch in reference.batches(len(points)):
-        centered = reference.centered(points[batch])
-        distances = reference.distances(centered)
-        wrong = predict_codes(reference, points[batch], k, screen=distances) != codes[batch]
-        for place, row in enumerate(range(len(points))[batch]):
-            x = points[row]
-            if wrong[place]:
-                norm[row], adversarial[row], status[row] = 0.0, x, "misclassified"
+    generators = point_generators(seeds, indices, len(queries))
+    norm = np.full(len(queries), np.inf)
+    adversarial = np.full(queries.points.shape, np.nan)
+    status = np.full(len(queries), "unsolved", dtype="<U13")
+    for batch in queries.batches():
+        for query, wrong in zip(batch, batch.wrong, strict=True):
+            row = query.row
+            if wrong:
+                norm[row], adversarial[row], status[row] = 0.0, query.point, "misclassified"
                 continue
-            deadline = deadline_after(time_limit)
-            box = None if limits is None else Box(x, limits)
-            around = around_point(reference, centered[place], distances[place], int(codes[row]), k, box)
-            search = Search(around, x, programs, deadline)
+            search = Search(around_point(query), programs, deadline_after(time_limit))
             search.run(generators[row])
             if search.adversarial is not None:
                 norm[row], adversarial[row] = search.norm, search.adversarial
                 status[row] = "bounded"
-    low, high = (-np.inf, np.inf) if limits is None else limits
-    outside = np.asarray(np.any((points < low) | (points > high), axis=1))
-    return AttackResult(norm, adversarial, status, outside)
+    return AttackResult(norm, adversarial, status, queries.out_of_bounds)
 
 
-def around_point(
-    reference: ReferenceSet, x: Floats, distances: Floats, code: int, k: int, box: Box | None = None
-) -> Neighborhood:
+def around_point(query: Query) -> Neighborhood:
     """What surrounds a point; ties are told apart as far as the k-th nearest training point of another class."""
-    rows = reference.class_rows(code)
-    outside = np.concatenate([np.arange(rows.start), np.arange(rows.stop, reference.n_train)])
-    far = nearest(distances, outside, min(k, outside.size))[-1]
-    return Neighborhood(reference, x, distances, code, k, box, float(np.linalg.norm(reference.point(int(far)) - x)))
+    far = nearest(query.distances, query.outside, min(query.n_neighbors, query.outside.size))[-1]
+    return Neighborhood(query, float(np.linalg.norm(query.onto(int(far)))))
 
 
 class _Spent(Exception):
@@ -189,8 +175,9 @@ class Search:
     adversarial : ndarray of shape (D,) or None
     """
 
-    def __init__(self, around: Neighborhood, x: Floats, programs: int, deadline: float) -> None:
-        self.around, self._x, self._programs, self._deadline = around, x, programs, deadline
+    def __init__(self, around: Neighborhood, programs: int, deadline: float) -> None:
+        self.around, self._programs, self._deadline = around, programs, deadline
+        self._x = around.query.point
         self.norm = np.inf
         self.adversarial: Floats | None = None
         self._best: Entry | None = None
@@ -268,12 +255,12 @@ class Search:
         for code in dict.fromkeys(around.reference.codes[near].tolist()):
             yield self._nearest_cell(code, np.zeros_like(around.x))
         for j in near:
-            yield around.cell_at(around.reference.point(int(j)) - around.x)
+            yield around.cell_at(around.query.onto(int(j)))
         if self._best is None:  # few points, or none of another class nearby: far out on rays through points
             home = np.mean([around.reference.point(int(i)) for i in around.own[:_CENTRE]], axis=0)
             for j in nearest(around.half, around.outside, _RAYS):
                 for origin in (around.x, home):
-                    for stretch in (2.0, 8.0, 32.0):
+                    for stretch in _STRETCHES:
                         yield around.cell_at(origin + stretch * (around.reference.point(int(j)) - origin) - around.x)
 
     def _nearest_of_classes(self, half: Floats) -> Rows:
@@ -353,7 +340,7 @@ class Search:
         """A cell near the best: where a step in a random direction leads."""
         around = self.around
         step = generator.standard_normal(best.delta.size)
-        step *= generator.uniform(0.1, 0.6) * best.norm / float(np.linalg.norm(step))
+        step *= generator.uniform(*_JUMP) * best.norm / float(np.linalg.norm(step))
         delta = best.delta + step
         cell = around.cell_at(delta)
         if cell is None:

@@ -23,10 +23,11 @@ __all__ = ["Packing"]
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
+# Effort: changes time, and how large a bound is found. That it holds rests on :mod:`arml.solvers.duality` alone.
 _NEAR = 128
 _RIVALS = 64
 _MOST = 64
-_TIE = 1.0 / 64.0
+_TIE = 1.0 / 64.0  # of the margin: a positive that is in the way by less would not raise a group's proved bound
 
 
 class Packing:

@@ -16,20 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from arml.certificate import Certificate, Proof
 from arml.certify.packing import Packing
 from arml.geometry.bisectors import Pairs
+from arml.knn.query import Query, query_set
 from arml.knn.reference import ReferenceSet, reference_set
-from arml.solvers.perturbation import check_norm
-from arml.validation import (
-    check_features,
-    check_labels,
-    check_labels_known,
-    check_n_neighbors,
-)
 
 __all__ = ["BOUNDS", "certificates", "certified_radii", "certify_points", "check_bound"]
 
 BOUNDS = ("theorem1", "plurality", "packing")
 
-Vector = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 
@@ -162,55 +155,41 @@ def certify_points(
     For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
     parameters, the result and the errors are those of :func:`certificates`.
     """
-    points = check_features(X, n_features=reference.n_features)
-    n_neighbors = check_n_neighbors(n_neighbors, reference.n_train)
-    check_bound(bound, n_neighbors, norm)
-    measure = check_norm(norm, reference.n_features)
-    codes = check_labels_known(check_labels(y, points.shape[0]), reference.classes)
+    queries = query_set(reference, X, y, n_neighbors, norm=norm)
+    k, measure = queries.n_neighbors, queries.norm
+    check_bound(bound, k, measure.p)
     found = []
-    for batch in reference.batches(points.shape[0]):
-        centered = reference.centered(points[batch])
-        for x, code, distances in zip(centered, codes[batch], reference.distances(centered), strict=True):
-            pairs = Pairs(reference, distances, 0.0, measure)
+    for batch in queries.batches():
+        for query in batch:
             used: list[Rows] = []
-            radius, proofs = _certify(pairs, x, int(code), n_neighbors, bound, used)
+            radius, proofs = _certify(query, bound, used)
             pool = np.unique(reference.order[np.concatenate(used)]) if used else np.zeros(0, dtype=np.intp)
-            found.append(Certificate(radius, n_neighbors, bound, pool, proofs, norm=measure.p))
+            found.append(Certificate(radius, k, bound, pool, proofs, norm=measure.p))
     return found
 
 
-def _certify(
-    pairs: Pairs, x: Vector, code: int, n_neighbors: int, bound: str, used: list[Rows]
-) -> tuple[float, tuple[Proof, ...]]:
+def _certify(query: Query, bound: str, used: list[Rows]) -> tuple[float, tuple[Proof, ...]]:
     """One point. The rounding margin covers a reach; a radius beyond it is computed again with a longer one."""
-    k = (n_neighbors + 1) // 2
-    reference, stretch = pairs.reference, pairs.norm.stretch
-    outside = _outside(reference, code)
+    k = (query.n_neighbors + 1) // 2
+    outside, stretch = query.outside, query.norm.stretch
     if bound == "theorem1" and outside.size < k:
         return float(np.inf), ()
     place = min(k, outside.size) - 1
-    kth = outside[np.argpartition(pairs.d[outside], place)[place]]
-    reach = stretch * pairs.norm.length(reference.point(kth) - x)
+    kth = outside[np.argpartition(query.distances[outside], place)[place]]
+    reach = stretch * query.norm.length(query.onto(int(kth)))
     while True:
-        pairs.margin = float(reference.margin(x[None], np.array([reach]))[0])
-        packing = Packing(pairs, reference.class_rows(code)) if bound == "packing" else None
+        pairs = Pairs(query, query.margin(reach))
+        packing = Packing(pairs, query.own) if bound == "packing" else None
         if bound == "theorem1":
-            radius = pairs.order(reference.class_rows(code), outside, k, k, used)
+            radius = pairs.order(query.own, outside, k, k, used)
         else:
-            radius = _plurality(pairs, code, outside, n_neighbors, used, packing)
+            radius = _plurality(query, pairs, used, packing)
         if stretch * radius <= reach or np.isinf(radius):
             return radius, packing.proofs(radius) if packing and radius > 0.0 else ()
         reach = 2.0 * stretch * radius
 
 
-def _outside(reference: ReferenceSet, code: int) -> Rows:
-    rows = reference.class_rows(code)
-    return np.concatenate([np.arange(rows.start), np.arange(rows.stop, reference.n_train)])
-
-
-def _plurality(
-    pairs: Pairs, code: int, outside: Rows, n_neighbors: int, used: list[Rows], packing: Packing | None
-) -> float:
+def _plurality(query: Query, pairs: Pairs, used: list[Rows], packing: Packing | None) -> float:
     """The plurality bound: over every rival class c and every number m of votes with which c could win.
 
     If c wins with m votes, the true class y has at most q = min(m if c < y else m − 1, K − m) of them, and the other
@@ -224,8 +203,8 @@ def _plurality(
     The largest of the three is a bound for this (c, m), the smallest over (c, m) one for the point. The first two may
     be sharpened by packing.
     """
-    reference = pairs.reference
-    own, everyone = reference.class_rows(code), slice(0, reference.n_train)
+    reference, code, n_neighbors = query.reference, query.code, query.n_neighbors
+    own, everyone = query.own, slice(0, reference.n_train)
 
     def order(rivals: Rows, row_rank: int, column_rank: int) -> float:
         if packing is not None:
@@ -235,7 +214,7 @@ def _plurality(
     shared: dict[int, float] = {}
     wins = list(_winning_votes(code, reference.classes.size, n_neighbors))
     for q in {q for _, _, q in wins}:
-        shared[q] = order(outside, q + 1, n_neighbors - q)
+        shared[q] = order(query.outside, q + 1, n_neighbors - q)
     best = float(np.inf)
     for rival, votes, q in sorted(wins, key=lambda win: shared[win[2]]):
         if shared[q] >= best:

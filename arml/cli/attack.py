@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arml.cli import options
-from arml.cli.inputs import Problem, read_metric_file, read_problem
-from arml.cli.outputs import check_targets, facts
-from arml.cli.points import in_blocks, report
+from arml.cli.inputs import read_metric_file, read_problem
+from arml.cli.outputs import check_targets
+from arml.cli.points import Beside, asked, deliver, in_blocks
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from arml.attacks import AttackResult
     from arml.knn.reference import ReferenceSet
 
 __all__ = ["attack"]
@@ -84,40 +83,26 @@ def attack(
     """
     check_targets((out, points), (train, test, metric), force)
     given = _allowance(algorithm, {"programs": programs, "steps": steps})
-    from arml.knn.neighbors import predict_labels
+    from arml.attacks import POINT_ATTACKS
     from arml.knn.reference import reference_set
-    from arml.results.parquet import attacked_table, write_table
+    from arml.results.found import attacked_rows
 
     problem = read_problem(train, test, label, read_metric_file(metric), scaling=scaling, name=name, limit=limit)
-    reference = reference_set(problem.X_train, problem.y_train, problem.metric.metric)
-    run = _attack(problem, reference, k, algorithm, bounds=box, seeds=seed, **given)
+    by_queries = algorithm != "geometric"
+    reference = reference_set(problem.X_train, problem.y_train, problem.metric.metric, queries=by_queries)
+    run = partial(POINT_ATTACKS[algorithm], reference, bounds=box, seeds=seed, **given)
     broken: list[NDArray[np.float64]] = []
 
     def compute(rows: slice) -> pa.Table:
-        X, y, index = problem.X[rows], problem.y[rows], range(rows.start, rows.stop)
-        found = run(X, y, index)
+        some = asked(problem, reference, k, rows)
+        found = run(some.X, some.y, k, indices=some.index)
         broken.append(found.adversarial)
-        return attacked_table(
-            dataset=problem.name,
-            method=problem.metric.method,
-            n_neighbors=k,
-            index=index,
-            label=y,
-            prediction=predict_labels(reference, X, k),
-            norm=found.norm,
-            status=found.status,
-            algorithm=algorithm,
-        )
+        return attacked_rows(some, found, algorithm)
 
     table = in_blocks("attack", problem, compute)
-    asked = {"n_neighbors": k, "algorithm": algorithm, "bounds": box, "seed": seed, "limit": limit, **given}
-    stamp = facts(problem, "attack", asked)
-    if points is not None:
-        write_table(points, _points_table(table, broken, reference, k), "adversarial", stamp)
-    if out is not None:
-        write_table(out, table, "results", stamp)
-    written = (("rows", out), ("points", points))
-    report("attack", table, written, as_json=as_json, units=problem.facts["scaling"])
+    beside = Beside("points", "adversarial", points and _points_table(table, broken, reference, k), points)
+    options_given = {"n_neighbors": k, "algorithm": algorithm, "bounds": box, "seed": seed, "limit": limit, **given}
+    deliver("attack", problem, table, options_given, out=out, beside=beside, as_json=as_json)
 
 
 def _allowance(algorithm: str, asked: dict[str, int | None]) -> dict[str, int]:
@@ -129,20 +114,6 @@ def _allowance(algorithm: str, asked: dict[str, int | None]) -> dict[str, int]:
         if name != ALGORITHMS[algorithm]:
             raise ValueError(f"--{name} is no option of --algorithm {algorithm}")
     return given
-
-
-def _attack(
-    problem: Problem, reference: ReferenceSet, k: int, algorithm: str, **how: Any
-) -> Callable[..., AttackResult]:
-    """What attacks some points, given (X, y, their indices)."""
-    from arml import attacks
-    from arml.attacks.geometric import attack_points
-
-    if algorithm == "geometric":
-        return lambda X, y, index: attack_points(reference, X, y, k, indices=index, **how)
-    run = getattr(attacks, f"{algorithm}_attack")
-    known = problem.X_train, problem.y_train
-    return lambda X, y, index: run(*known, X, y, problem.metric.metric, k, indices=index, **how)
 
 
 def _points_table(rows: pa.Table, broken: list[NDArray[np.float64]], reference: ReferenceSet, k: int) -> pa.Table:

@@ -8,8 +8,8 @@ import typer
 
 from arml.cli import options
 from arml.cli.inputs import read_metric_file, read_problem
-from arml.cli.outputs import check_targets, facts
-from arml.cli.points import in_blocks, report
+from arml.cli.outputs import check_targets
+from arml.cli.points import Beside, asked, deliver, in_blocks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,36 +55,18 @@ def certify(
     """
     check_targets((out, certificates), (train, test, metric), force)
     from arml.certify.radii import certify_points, check_bound
-    from arml.knn.neighbors import predict_labels
     from arml.knn.reference import reference_set
-    from arml.results.evidence import evidence_table, results_of
-    from arml.results.parquet import certified_table, write_table
+    from arml.results.found import certified_rows
 
     check_bound(bound, k)
     problem = read_problem(train, test, label, read_metric_file(metric), scaling=scaling, name=name, limit=limit)
     reference = reference_set(problem.X_train, problem.y_train, problem.metric.metric)
 
     def compute(rows: slice) -> pa.Table:
-        X, y = problem.X[rows], problem.y[rows]
-        found = certify_points(reference, X, y, k, bound)
-        table = certified_table(
-            dataset=problem.name,
-            method=problem.metric.method,
-            n_neighbors=k,
-            index=range(rows.start, rows.stop),
-            label=y,
-            prediction=predict_labels(reference, X, k),
-            radius=[certificate.radius for certificate in found],
-            algorithm=bound,
-        )
-        return evidence_table(table, found)
+        points = asked(problem, reference, k, rows)
+        return certified_rows(points, certify_points(reference, points.X, points.y, k, bound), bound)
 
-    evidence = in_blocks("certify", problem, compute)
-    stamp = facts(problem, "certify", {"n_neighbors": k, "bound": bound, "limit": limit})
-    if certificates is not None:
-        write_table(certificates, evidence, "evidence", stamp)
-    table = results_of(evidence)
-    if out is not None:
-        write_table(out, table, "results", stamp)
-    written = (("rows", out), ("certificates", certificates))
-    report("certify", table, written, as_json=as_json, units=problem.facts["scaling"])
+    found = in_blocks("certify", problem, compute)
+    beside = Beside("certificates", "evidence", found, certificates)
+    options_given = {"n_neighbors": k, "bound": bound, "limit": limit}
+    deliver("certify", problem, found, options_given, out=out, beside=beside, as_json=as_json)

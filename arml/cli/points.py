@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arml.cli.console import print_json, print_table, progress
+from arml.cli.outputs import facts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from arml.cli.inputs import Problem
+    from arml.knn.reference import ReferenceSet
+    from arml.results.found import Asked
 
-__all__ = ["in_blocks", "report"]
+__all__ = ["Beside", "asked", "deliver", "in_blocks"]
 
 _BLOCK = 64
 
@@ -35,7 +39,70 @@ def in_blocks(title: str, problem: Problem, compute: Callable[[slice], pa.Table]
     return pa.concat_tables(tables)
 
 
-def report(
+def asked(problem: Problem, reference: ReferenceSet, n_neighbors: int, rows: slice) -> Asked:
+    """Some test points, as the rows about them say."""
+    from arml.results.found import Asked
+
+    return Asked(
+        dataset=problem.name,
+        method=problem.metric.method,
+        reference=reference,
+        n_neighbors=n_neighbors,
+        X=problem.X[rows],
+        y=problem.y[rows],
+        index=range(rows.start, rows.stop),
+    )
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A second output: what it is, its schema, its rows where it is asked for, and where it goes (None: nowhere)."""
+
+    what: str
+    schema: str
+    rows: pa.Table | None
+    target: Path | None
+
+
+def deliver(
+    command: str,
+    problem: Problem,
+    found: pa.Table,
+    options: Mapping[str, Any],
+    *,
+    out: Path | None,
+    beside: Beside,
+    as_json: bool,
+) -> None:
+    """Write what was asked for, and say what came out.
+
+    Parameters
+    ----------
+    command : str
+    problem : Problem
+    found : pyarrow.Table
+        Rows, or rows of evidence, of one method, K and kind.
+    options : mapping
+        What was asked, for the provenance.
+    out : Path or None
+        Where the rows go.
+    beside : Beside
+    as_json : bool
+    """
+    from arml.results.evidence import results_of
+    from arml.results.parquet import write_table
+
+    stamp = facts(problem, command, options)
+    if beside.target is not None:
+        write_table(beside.target, beside.rows, beside.schema, stamp)
+    rows = results_of(found)
+    if out is not None:
+        write_table(out, rows, "results", stamp)
+    written = (("rows", out), (beside.what, beside.target))
+    _report(command, rows, written, as_json=as_json, units=problem.facts["scaling"])
+
+
+def _report(
     command: str, rows: pa.Table, written: Sequence[tuple[str, Path | None]], *, as_json: bool, units: str
 ) -> None:
     """Say what came out: counts and quartiles as a table, or everything as JSON.

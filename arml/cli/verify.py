@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arml.cli import options
-from arml.cli.inputs import Problem, read_metric_file, read_problem
-from arml.cli.outputs import check_targets, facts
-from arml.cli.points import in_blocks, report
+from arml.cli.inputs import read_metric_file, read_problem
+from arml.cli.outputs import check_targets
+from arml.cli.points import Beside, asked, deliver, in_blocks
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from arml.knn.reference import ReferenceSet
+    from arml.knn.radii import Radii
+    from arml.results.found import Asked
 
 __all__ = ["verify"]
 
@@ -59,68 +59,28 @@ def verify(
     if k > 1 and (certificates is not None or box is not None):
         raise ValueError("--certificates and --box are for K = 1; `arml certify` proves radii for K > 1")
     from arml.knn.reference import reference_set
-    from arml.results.evidence import results_of
-    from arml.results.parquet import write_table
+    from arml.results.found import radii_rows
 
     problem = read_problem(train, test, label, read_metric_file(metric), scaling=scaling, name=name, limit=limit)
     reference = reference_set(problem.X_train, problem.y_train, problem.metric.metric)
 
     def compute(rows: slice) -> pa.Table:
-        if k == 1:
-            return _exact(problem, reference, rows, bounds=box, time_limit=time_limit)
-        return _intervals(problem, reference, rows, k, time_limit)
+        points = asked(problem, reference, k, rows)
+        return radii_rows(points, _radii(points, bounds=box, time_limit=time_limit))
 
     found = in_blocks("verify", problem, compute)
-    stamp = facts(problem, "verify", {"n_neighbors": k, "bounds": box, "time_limit": time_limit, "limit": limit})
-    if certificates is not None:
-        write_table(certificates, found, "evidence", stamp)
-    table = results_of(found)
-    if out is not None:
-        write_table(out, table, "results", stamp)
-    written: tuple[tuple[str, Path | None], ...] = (("rows", out), ("certificates", certificates))
-    report("verify", table, written, as_json=as_json, units=problem.facts["scaling"])
+    beside = Beside("certificates", "evidence", found, certificates)
+    options_given = {"n_neighbors": k, "bounds": box, "time_limit": time_limit, "limit": limit}
+    deliver("verify", problem, found, options_given, out=out, beside=beside, as_json=as_json)
 
 
-def _exact(problem: Problem, reference: ReferenceSet, rows: slice, **how: Any) -> pa.Table:
-    """Rows of evidence of K = 1."""
-    from arml.knn.neighbors import predict_labels
-    from arml.results.evidence import evidence_table
-    from arml.results.parquet import exact_table
-    from arml.verify.radii import verify_points
+def _radii(points: Asked, *, bounds: tuple[float, float] | None, time_limit: float | None) -> Radii:
+    """Exact ones of K = 1, intervals of K > 1 (without a box)."""
+    reference, X, y = points.reference, points.X, points.y
+    if points.n_neighbors == 1:
+        from arml.verify.radii import verify_points
 
-    X, y = problem.X[rows], problem.y[rows]
-    found = verify_points(reference, X, y, **how)
-    table = exact_table(
-        dataset=problem.name,
-        method=problem.metric.method,
-        index=range(rows.start, rows.stop),
-        label=y,
-        prediction=predict_labels(reference, X, 1),
-        lower=found.lower,
-        upper=found.upper,
-        status=found.status,
-        witness=found.negative,
-    )
-    return evidence_table(table, found.certificates)
-
-
-def _intervals(problem: Problem, reference: ReferenceSet, rows: slice, k: int, time_limit: float | None) -> pa.Table:
-    """Rows of results of K > 1."""
+        return verify_points(reference, X, y, bounds=bounds, time_limit=time_limit)
     from arml.intervals.radii import interval_points
-    from arml.knn.neighbors import predict_labels
-    from arml.results.parquet import exact_table
 
-    X, y, index = problem.X[rows], problem.y[rows], range(rows.start, rows.stop)
-    found = interval_points(reference, X, y, k, time_limit=time_limit, indices=index)
-    return exact_table(
-        dataset=problem.name,
-        method=problem.metric.method,
-        n_neighbors=k,
-        index=index,
-        label=y,
-        prediction=predict_labels(reference, X, k),
-        lower=found.lower,
-        upper=found.upper,
-        status=found.status,
-        algorithm="branching",
-    )
+    return interval_points(reference, X, y, points.n_neighbors, time_limit=time_limit, indices=points.index)

@@ -22,8 +22,7 @@ from arml.validation import as_array, check_choice, check_estimator_features, ch
 
 if TYPE_CHECKING:
     from arml.attacks import AttackResult
-    from arml.intervals.radii import IntervalResult
-    from arml.verify.radii import ExactResult
+    from arml.knn.radii import Radii
 
 __all__ = ["KINDS", "UNITS", "RobustnessMixin"]
 
@@ -103,9 +102,7 @@ class RobustnessMixin:
         radii = np.array([one.radius for one in found])
         return self.scaler_.raw_proved(raw, radii) if units == "raw" else radii
 
-    def verify(
-        self, X: ArrayLike, y: ArrayLike, *, units: str = "scaled", **options: Any
-    ) -> ExactResult | IntervalResult:
+    def verify(self, X: ArrayLike, y: ArrayLike, *, units: str = "scaled", **options: Any) -> Radii:
         """Radii from both sides: exact for K = 1, else as close as the allowance brings them.
 
         Parameters
@@ -119,10 +116,10 @@ class RobustnessMixin:
 
         Returns
         -------
-        ExactResult or IntervalResult
-            For K = 1 and K > 1, both with ``lower`` ≤ radius ≤ ``upper`` and ``status``, shapes (n,). ``perturbation``
-            (K = 1) is of scaled features, or in raw units as the radii; ``adversarial`` (K > 1) are raw features, which
-            ``predict`` misclassifies. ``certificates`` (K = 1) stay in the scaled space, where they can be checked.
+        Radii
+            For every K: ``lower`` ≤ radius ≤ ``upper`` and ``status``, shapes (n,), and ``perturbation``, of scaled
+            features, or in raw units as the radii. ``adversarial`` (K > 1) are raw features, which ``predict``
+            misclassifies. ``certificates`` (K = 1) stay in the scaled space, where they can be checked.
 
         Raises
         ------
@@ -147,9 +144,7 @@ class RobustnessMixin:
         if check_n_neighbors(self.n_neighbors, self.reference_.n_train) == 1:
             from arml.verify.radii import verify_points
 
-            exact: ExactResult = _call(
-                verify_points, "verify with n_neighbors = 1", options, self.reference_, scaled, y
-            )
+            exact: Radii = _call(verify_points, "verify with n_neighbors = 1", options, self.reference_, scaled, y)
             if units == "scaled":
                 return exact
             lower, upper = self.scaler_.raw_proved(raw, exact.lower), self.scaler_.raw(exact.upper)
@@ -157,8 +152,8 @@ class RobustnessMixin:
         from arml.intervals.radii import interval_points
 
         title = f"verify with n_neighbors = {self.n_neighbors}"
-        found: IntervalResult = _call(interval_points, title, options, self.reference_, scaled, y, self.n_neighbors)
-        upper, adversarial = self._raw_points(raw, y, found.upper, found.adversarial, units)
+        found: Radii = _call(interval_points, title, options, self.reference_, scaled, y, self.n_neighbors)
+        upper, adversarial, ways = self._raw_points(raw, scaled, y, found.upper, found.adversarial, units)
         lower = found.lower if units == "scaled" else self.scaler_.raw_proved(raw, found.lower)
         lost = np.isinf(upper) & (found.status == "exact")
         return replace(
@@ -166,6 +161,7 @@ class RobustnessMixin:
             lower=np.minimum(lower, upper),
             upper=upper,
             adversarial=adversarial,
+            perturbation=ways,
             status=np.where(lost, "bounded", found.status),
         )
 
@@ -215,7 +211,7 @@ class RobustnessMixin:
         found: AttackResult = _call(
             run, f"attack by {algorithm!r}", options, self.reference_, scaled, y, self.n_neighbors
         )
-        norm, adversarial = self._raw_points(raw, y, found.norm, found.adversarial, units)
+        norm, adversarial, _ = self._raw_points(raw, scaled, y, found.norm, found.adversarial, units)
         status = np.where(np.isinf(norm), "unsolved", found.status)
         return replace(found, norm=norm, adversarial=adversarial, status=status)
 
@@ -277,19 +273,21 @@ class RobustnessMixin:
         return robust_error(values, at)
 
     def _raw_points(
-        self, X: Floats, y: ArrayLike, lengths: Floats, scaled: Floats, units: str
-    ) -> tuple[Floats, Floats]:
-        """What an attack found in the scaled space: lengths in ``units`` and raw adversarial points."""
+        self, X: Floats, scaled: Floats, y: ArrayLike, lengths: Floats, points: Floats, units: str
+    ) -> tuple[Floats, Floats, Floats]:
+        """What an attack found in the scaled space: lengths in ``units``, raw adversarial points, the ways there."""
         if self.scaler_.fitted is None:
-            return lengths, scaled
+            return lengths, points, points - scaled
         labels = check_labels(y, len(X))
-        found = self.scaler_.raw_points(self._predictor().predict, X, labels, lengths, scaled)
+        found = self.scaler_.raw_points(self._predictor().predict, X, labels, lengths, points)
         norm, rows = np.full(len(X), np.inf), np.isfinite(found[:, 0])
+        ways = np.full(X.shape, np.nan)
         if rows.any():
             ends = (found[rows], X[rows])
             near, far = ends if units == "raw" else tuple(self.scaler_.transform(points) for points in ends)
-            norm[rows] = np.sqrt(np.square(near - far).sum(axis=1))
-        return norm, found
+            ways[rows] = near - far
+            norm[rows] = np.sqrt(np.square(ways[rows]).sum(axis=1))
+        return norm, found, ways
 
 
 def _call(function: Callable[..., Any], title: str, options: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -6,19 +6,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.reference import ReferenceSet
-from arml.solvers.perturbation import Norm
+from arml.knn.query import Query
 
 __all__ = ["Pairs"]
 
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
+# Soundness: denominators are rounded up, numerators and quotients down.
+_TINY = float(np.finfo(np.float64).tiny)
+_EPS = float(np.finfo(np.float64).eps)
+_WIDTH = 2.0 + 16.0 * _EPS  # the 2 of eq. (9), and 8 ulp for a root, a product and the quotient; the rest is width_blur
+_SUM, _TERMS = 4.0, 8  # D differences, their sum or maximum and the product by 2: (D + 2) ε to first order
+_ROWS_OFF = 16.0  # ‖wᵢ − wⱼ‖_q is off by 2 w_error stretch, twice that by 4 of them; four times as much is taken
+_DOWN = 1.0 - 1e-12  # two roots, sum, products, difference and quotient: ten roundings of 1.1e-16 each
+
+# Effort: changes time, never a bound's value (``bounds``' callers choose their rows; ``order`` gives the full value).
 _NEAR = 24
 _CHUNK = 512
 _ROWS = 8
-_TINY = float(np.finfo(np.float64).tiny)
-_EPS = float(np.finfo(np.float64).eps)
 
 
 class Pairs:
@@ -26,17 +32,14 @@ class Pairs:
 
     Parameters
     ----------
-    reference : ReferenceSet
-    distances : ndarray of shape (N,)
-        Squared distances of x to all rows of the reference set.
+    query : Query
+        x, its distances, and how perturbations are measured.
     margin : float
-        :meth:`arml.knn.reference.ReferenceSet.margin` of x: subtracted from every d_j − d_i.
-    norm : Norm
-        How perturbations are measured.
+        :meth:`arml.knn.query.Query.margin`: subtracted from every d_j − d_i.
     """
 
-    def __init__(self, reference: ReferenceSet, distances: Vector, margin: float, norm: Norm) -> None:
-        self.reference, self.d, self.margin, self.norm = reference, distances, margin, norm
+    def __init__(self, query: Query, margin: float) -> None:
+        self.reference, self.d, self.norm, self.margin = query.reference, query.distances, query.norm, margin
 
     def bounds(
         self, positives: Rows | slice, negatives: Rows | slice, *, products: NDArray[np.float64] | None = None
@@ -61,11 +64,11 @@ class Pairs:
             if products is None:
                 products = reference.w[positives] @ reference.w[negatives].T
             squares = reference.w_sq[positives][:, None] + reference.w_sq[negatives] - 2.0 * products
-            widths = (2.0 + 16.0 * _EPS) * np.sqrt(np.maximum(squares, 0.0) + reference.width_blur)
+            widths = _WIDTH * np.sqrt(np.maximum(squares, 0.0) + reference.width_blur)
         else:
             widths = self.norm.dual_distances(reference.w[positives], reference.w[negatives])
-            widths *= 2.0 + 4.0 * (self.norm.n_features + 8) * _EPS
-            widths += 16.0 * self.norm.stretch * reference.w_error
+            widths *= 2.0 + _SUM * (self.norm.n_features + _TERMS) * _EPS
+            widths += _ROWS_OFF * self.norm.stretch * reference.w_error
         gaps = self.d[negatives] - self.d[positives][:, None] - self.margin
         return np.asarray(np.maximum(gaps, 0.0) / np.maximum(widths, _TINY))
 
@@ -79,7 +82,7 @@ class Pairs:
         d = self.d[rivals]
         roots = np.sqrt(d + self.margin) + np.sqrt(kth + self.margin)
         scale = np.maximum(2.0 * self.norm.stretch * self.reference.metric.sigma_max * roots, _TINY)
-        return np.asarray(np.maximum(d - kth - self.margin, 0.0) / scale * (1.0 - 1e-12))
+        return np.asarray(np.maximum(d - kth - self.margin, 0.0) / scale * _DOWN)
 
     def order(self, pool: slice, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows]) -> float:
         """The ``column_rank``-th smallest over j in ``rivals`` of the ``row_rank``-th largest over i in ``pool``.

@@ -15,17 +15,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.reference import ReferenceSet
+from arml.knn.query import Query
 from arml.solvers.duality import proved_norm
 from arml.solvers.lp import shortest_point
-from arml.solvers.perturbation import Box, Norm
 from arml.solvers.qp import Dual, Infeasible, MinNormPoint
 
 __all__ = ["Entry", "Point", "enter"]
 
+# Soundness of the upper bound: how much of a half-space's violation is a tie. aᵀδ − b is half a difference of squared
+# distances, and the tie step is two quanta of those: 1/8 of it leaves half a quantum open, _BOXED of that, where a box
+# leaves no room to repair it, one quantum, which rounds to the same step. The lower bound is computed anew from
+# multipliers (:mod:`arml.solvers.duality`) and rests on none of these.
+_TIE = 8.0
+_BOXED = 2.0
+_EPS = float(np.finfo(np.float64).eps)
+_FACE, _TERMS = (
+    4.0,
+    16,
+)  # δ is a sum of half-spaces' normals: D + 16 roundings of at most the corner's length, and slack
+
+# Effort: changes time, and which of several proofs is found; never whether a bound holds.
 _NEAR = 48
 _GROW = 8
-_EPS = float(np.finfo(np.float64).eps)
+_STEPS, _STEPS_EACH = 1000, 20
 
 Matrix = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -44,18 +56,11 @@ class Point:
 
     Parameters
     ----------
-    reference : ReferenceSet
-    x : ndarray of shape (D,), centred
-    distances : ndarray of shape (N,)
-        Squared, to all rows of the reference set.
-    positives : slice
-        The rows of its class.
+    query : Query
     margin : float
-        :meth:`arml.knn.reference.ReferenceSet.margin` as far as any perturbation in question may reach.
+        :meth:`arml.knn.query.Query.margin` as far as any perturbation in question may reach.
     tie_step : float
         The same as far as the nearest negative: what counts as a tie must not grow with the box.
-    norm : Norm
-    box : Box or None
 
     Attributes
     ----------
@@ -67,22 +72,13 @@ class Point:
         A half-space violated by less than this is kept: a fraction of the tie step of distances.
     """
 
-    def __init__(
-        self,
-        reference: ReferenceSet,
-        x: Vector,
-        distances: Vector,
-        positives: slice,
-        margin: float,
-        tie_step: float,
-        norm: Norm,
-        box: Box | None,
-    ) -> None:
-        self.reference, self.x, self.d, self.positives, self.margin = reference, x, distances, positives, margin
-        self.norm, self.box = norm, box
-        self.corner = np.inf if box is None else box.corner(norm)
-        self.tie = tie_step / 8.0
-        own = distances[positives]
+    def __init__(self, query: Query, margin: float, tie_step: float) -> None:
+        self.query, self.margin = query, margin
+        self.reference, self.x, self.d, self.positives = query.reference, query.x, query.distances, query.own
+        self.norm, self.box = query.norm, query.box
+        self.corner = np.inf if self.box is None else self.box.corner(self.norm)
+        self.tie = tie_step / _TIE
+        own, positives = self.d[self.positives], self.positives
         size = min(_NEAR, own.size)
         near = np.argpartition(own, size - 1)[:size] if size < own.size else np.arange(own.size)
         self.near: Rows = positives.start + near[np.argsort(own[near], kind="stable")]
@@ -110,7 +106,7 @@ class Point:
             return -1
         beyond = np.concatenate([self.box.low - delta, delta - self.box.high])
         worst = int(beyond.argmax())
-        return worst if beyond[worst] > 4.0 * (delta.size + 16) * _EPS * self.corner else -1
+        return worst if beyond[worst] > _FACE * (delta.size + _TERMS) * _EPS * self.corner else -1
 
     def proved(self, dual: Dual) -> float:
         """The lower bound that multipliers prove, ‖δ‖ ≥ [−bᵀλ]₊ / ‖Aᵀλ‖_q (Hölder), rounding subtracted.
@@ -128,7 +124,7 @@ class Point:
         then δ, clipped to the box, is kept if it violates nothing by more than the tie step; else None.
         """
         moved: Vector
-        target: Vector = self.reference.point(j) - self.x
+        target = self.query.onto(j)
         if self.box is not None:
             target = self.box.clip(target)
         if delta is None:
@@ -141,7 +137,7 @@ class Point:
         if self.box is None:
             return moved
         for candidate in (self.box.clip(moved), self.box.clip(delta)):
-            if self.excess(candidate, j).max() <= 2.0 * self.tie:
+            if self.excess(candidate, j).max() <= _BOXED * self.tie:
                 return candidate
         return None
 
@@ -171,7 +167,7 @@ def _by_quadratic(point: Point, j: int, limit: float, deadline: float) -> Entry:
     lengths = _lengths(normals)
     feasible = False
     try:
-        for _ in range(1000 + 20 * point.x.size):
+        for _ in range(_STEPS + _STEPS_EACH * point.x.size):
             if solver.norm >= limit or time.monotonic() > deadline:
                 break
             slack = normals @ solver.point - offsets
@@ -212,7 +208,7 @@ def _by_linear(point: Point, j: int, limit: float, deadline: float) -> Entry:
     width = point.x.size
     low = np.full(width, -np.inf) if point.box is None else point.box.low
     high = np.full(width, np.inf) if point.box is None else point.box.high
-    scale = min(point.corner, point.norm.length(point.reference.point(j) - point.x), limit)
+    scale = min(point.corner, point.norm.length(point.query.onto(j)), limit)
     working = point.near
     duals: tuple[Dual, ...] = ()
     while time.monotonic() <= deadline:

@@ -18,8 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.reference import ReferenceSet
-from arml.solvers.perturbation import Box
+from arml.knn.query import Query
 from arml.solvers.qp import Infeasible, MinNormPoint
 
 __all__ = ["Cell", "Entry", "Neighborhood"]
@@ -27,9 +26,16 @@ __all__ = ["Cell", "Entry", "Neighborhood"]
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
+# What counts as inside. Soundness does not rest on it: whether δ fools the classifier, the classifier says. Half-spaces
+# are entered by _ENTERED times ``strict`` and left alone once they hold by ``strict``, in half squared distances: then
+# squared distances differ by a margin, two quanta, and round to different steps.
+_ENTERED = 2.0
+_SHORT = 1e-12  # of δ's largest entry: a face of the box that is violated by less is met by clipping
+
+# Effort: changes time, and how short a way is found.
 _POOL = 256
 _MORE = 32
-_SHORT = 1e-12
+_STEPS, _STEPS_EACH = 200, 4
 
 
 class Cell(NamedTuple):
@@ -70,38 +76,22 @@ class Neighborhood:
 
     Parameters
     ----------
-    reference : ReferenceSet
-    x : ndarray of shape (D,), centred
-    distances : ndarray of shape (N,)
-        Squared, to all rows of the reference set.
-    code : int
-        Its class.
-    n_neighbors : int
-        K.
-    box : Box or None
+    query : Query
+        Under ℓ2.
     reach : float
         As far as ties must be told apart (ℓ2): half-spaces are entered by more than the tie step there, so that what
         is entered here is won by the classifier too.
     """
 
-    def __init__(
-        self,
-        reference: ReferenceSet,
-        x: Vector,
-        distances: Vector,
-        code: int,
-        n_neighbors: int,
-        box: Box | None,
-        reach: float,
-    ) -> None:
-        self.reference, self.x, self.code, self.n_neighbors, self.box = reference, x, code, n_neighbors, box
-        self.half = distances / 2.0
-        self.n_classes = int(reference.classes.size)
-        self.strict = float(reference.margin(x[None], np.array([reach]))[0]) / 2.0
-        own = reference.class_rows(code)
-        self.own: Rows = np.arange(own.start, own.stop)
-        self.outside: Rows = np.concatenate([np.arange(own.start), np.arange(own.stop, reference.n_train)])
-        self._place = np.full(reference.n_train, -1, dtype=np.intp)
+    def __init__(self, query: Query, reach: float) -> None:
+        self.query, self.reference, self.x, self.box = query, query.reference, query.x, query.box
+        self.code, self.n_neighbors = query.code, query.n_neighbors
+        self.half = query.distances / 2.0
+        self.n_classes = int(self.reference.classes.size)
+        self.strict = query.margin(reach) / 2.0
+        self.own: Rows = np.arange(query.own.start, query.own.stop)
+        self.outside: Rows = query.outside
+        self._place = np.full(self.reference.n_train, -1, dtype=np.intp)
         self._pool = np.zeros(0, dtype=np.intp)
         self._extend(np.concatenate([nearest(self.half, self.own, _POOL), nearest(self.half, self.outside, _POOL)]))
 
@@ -160,7 +150,7 @@ class Neighborhood:
         solver = MinNormPoint(self.x.size)
         self._extend(np.concatenate([cell.voters, cell.others, cell.spared]))
         sides = self._sides(cell)
-        for _ in range(200 + 4 * self.x.size):
+        for _ in range(_STEPS + _STEPS_EACH * self.x.size):
             if solver.norm >= limit:
                 return None
             found = self._worst(solver.point, sides)
@@ -178,7 +168,7 @@ class Neighborhood:
                 normal, offset = self.box.normals(face)[0], float(self.box.offsets(face)[0])
             else:
                 normal = self._w[far] - self._w[near]
-                offset = float(self._half[far] - self._half[near]) - 2.0 * self.strict
+                offset = float(self._half[far] - self._half[near]) - _ENTERED * self.strict
             try:
                 if not solver.add(normal, offset, key):
                     return None
@@ -211,7 +201,7 @@ class Neighborhood:
             near = int(nearer[scores[nearer].argmin()])
             masked = np.where(farther, scores, -np.inf)
             far = int(masked.argmax())
-            violation = float(masked[far] - scores[near]) + 2.0 * self.strict
+            violation = float(masked[far] - scores[near]) + _ENTERED * self.strict
             if violation > worst:
                 worst, found = violation, (far, near)
         if found is not None:

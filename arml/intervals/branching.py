@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from arml.geometry.bisectors import Pairs
 from arml.geometry.order_k_cells import Cell, Neighborhood
 from arml.solvers.duality import proved_norm
-from arml.solvers.perturbation import Norm
 from arml.solvers.qp import Dual, Infeasible, MinNormPoint
 
 __all__ = ["Branching"]
@@ -34,8 +33,18 @@ __all__ = ["Branching"]
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
-_NEAR = 96
+# Soundness: a half-space aᵀδ ≤ b is moved out by what rounding can do to it for ‖δ‖ ≤ upper. b is off by margin / 2 at
+# most; a = w_far − w_near by 2 w_error, which moves aᵀδ by 2 w_error · upper: twice as much is taken.
+_OFFSET = 2.0
+_ROWS_OFF = 4.0
+
+# When a node's bound counts as attained: half-spaces violated by at most so many times that. The bound holds all the
+# same; a larger number ends a node earlier, and may leave an interval wider.
 _BLUR = 8.0
+
+# Effort: changes time, and how much of the tree an allowance of nodes covers.
+_NEAR = 96
+_RIVALS, _FRONTS = 4096, 256  # rows of one product
 
 
 class _Problem(NamedTuple):
@@ -80,8 +89,6 @@ class Branching:
     ----------
     around : Neighborhood
         Without a box.
-    distances : ndarray of shape (N,)
-        Squared, to all rows of the reference set.
     upper : float
         The norm of some attack; finite.
 
@@ -92,19 +99,17 @@ class Branching:
     n_nodes : int
     """
 
-    def __init__(self, around: Neighborhood, distances: Vector, upper: float) -> None:
+    def __init__(self, around: Neighborhood, upper: float) -> None:
         self.around, self.upper = around, upper
         self.lower, self.n_nodes = 0.0, 0
-        reference, x = around.reference, around.x
-        margin = float(reference.margin(x[None], np.array([upper]))[0])
+        margin = around.query.margin(upper)
         # a half-space is moved out by what rounding can do to it within the radius: b, and the normal times δ
-        self._room = margin / 2.0 + 4.0 * reference.w_error * upper
+        self._room = margin / _OFFSET + _ROWS_OFF * around.reference.w_error * upper
         self._ticks = itertools.count()
         self._candidates: Rows = around.outside[:0]
-        self._norm = Norm(2.0, x.size)
-        pairs = Pairs(reference, distances, margin, self._norm)
-        self._problems = self._pose(pairs, distances)
-        self._load(distances)
+        self._norm = around.query.norm
+        self._problems = self._pose(Pairs(around.query, margin), around.query.distances)
+        self._load(around.query.distances)
 
     def run(self, nodes: int, deadline: float, better: Callable[[Cell], float]) -> None:
         """Raise ``lower`` until it meets ``upper``, ``nodes`` are spent or ``deadline`` (monotonic) has passed.
@@ -148,8 +153,8 @@ class Branching:
         most = max(self._most_spared(code) for code in range(around.n_classes) if code != around.code)
         floors = np.concatenate(
             [
-                self._row_floors(pairs, near, around.outside[start : start + 4096], most)
-                for start in range(0, around.outside.size, 4096)
+                self._row_floors(pairs, near, around.outside[start : start + _RIVALS], most)
+                for start in range(0, around.outside.size, _RIVALS)
             ]
         )
         self._candidates = around.outside[floors[:, -1] < self.upper]
@@ -189,8 +194,8 @@ class Branching:
         if self._candidates.size:
             # i is in the way of j within the radius only if (d_i − d_j) / 2 ≤ ‖w_i − w_j‖ · upper
             reach = np.full(own.size, -np.inf)
-            for start in range(0, self._candidates.size, 256):
-                some = slice(start, start + 256)
+            for start in range(0, self._candidates.size, _FRONTS):
+                some = slice(start, start + _FRONTS)
                 products = reference.w[own] @ front_w[some].T
                 widths = reference.w_sq[own][:, None] + reference.w_sq[self._candidates[some]] - 2.0 * products
                 lengths = np.sqrt(np.maximum(widths, 0.0) + reference.width_blur) * self.upper

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,41 +11,23 @@ from arml.attacks.geometric import Search, around_point
 from arml.attacks.options import check_count, check_time_limit, deadline_after, point_generators
 from arml.certify.radii import certify_points
 from arml.intervals.branching import Branching
-from arml.knn.neighbors import predict_codes
+from arml.knn.query import query_set
+from arml.knn.radii import Radii
 from arml.knn.reference import ReferenceSet, reference_set
-from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
 from arml.verify.radii import verify_points
 
 __all__ = ["IntervalResult", "interval_points", "radius_intervals"]
 
 Floats = NDArray[np.float64]
 
-_TOLERANCE = 1e-6
-_BEYOND = 32.0
+_TOLERANCE = 1e-6  # what "exact" means: upper − lower ≤ this share of upper
+_BEYOND = (
+    32.0  # effort: as many radii of the training set off, the search for a lower bound ends where no attack is known
+)
 
 
-@dataclass(frozen=True)
-class IntervalResult:
-    """Radii of n points between what is proved and what is broken.
-
-    Attributes
-    ----------
-    lower, upper : ndarrays of shape (n,)
-        lower ≤ radius ≤ upper, ℓ2. ``lower`` is proved, rounding subtracted; ``upper`` is the length of the way to
-        ``adversarial``. Both 0 for misclassified points; upper inf where no attack was found.
-    status : ndarray of shape (n,) of str
-        "exact" (upper − lower within the tolerance), "bounded", "misclassified" or "unsolved" (nothing proved).
-    adversarial : ndarray of shape (n, D)
-        What ``MahalanobisKNN.predict`` misclassifies; rows of NaN where ``upper`` is inf.
-    n_nodes : ndarray of shape (n,)
-        Nodes of the branch and bound.
-    """
-
-    lower: Floats
-    upper: Floats
-    status: NDArray[np.str_]
-    adversarial: Floats
-    n_nodes: NDArray[np.intp]
+IntervalResult = Radii
+"""What intervals are told in."""
 
 
 def radius_intervals(
@@ -62,7 +43,7 @@ def radius_intervals(
     time_limit: float | None = None,
     seeds: int | ArrayLike = 0,
     indices: ArrayLike | None = None,
-) -> IntervalResult:
+) -> Radii:
     """Lower and upper bounds of the robust radius of Mahalanobis K-NN, as close as the allowance brings them.
 
     The geometric attack gives the upper bound; the lower one is that of branch and bound
@@ -89,7 +70,8 @@ def radius_intervals(
 
     Returns
     -------
-    IntervalResult
+    Radii
+        Lengths are ℓ2.
 
     Raises
     ------
@@ -135,44 +117,41 @@ def interval_points(
     time_limit: float | None = None,
     seeds: int | ArrayLike = 0,
     indices: ArrayLike | None = None,
-) -> IntervalResult:
+) -> Radii:
     """:func:`radius_intervals` against a training set that :func:`arml.knn.reference.reference_set` has prepared.
 
     For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
     parameters, the result and the errors are those of :func:`radius_intervals`.
     """
-    points = check_features(X, n_features=reference.n_features)
-    codes = check_labels_known(check_labels(y, len(points)), reference.classes)
-    k = check_n_neighbors(n_neighbors, reference.n_train)
+    queries = query_set(reference, X, y, n_neighbors)
+    points, k = queries.points, queries.n_neighbors
     check_count("programs", programs, 1)
     check_count("nodes", nodes, 0)
     check_time_limit(time_limit)
-    generators = point_generators(seeds, indices, len(points))
+    generators = point_generators(seeds, indices, len(queries))
     lower = np.array([c.radius for c in certify_points(reference, points, y, k, "packing")])
-    upper = np.full(len(points), np.inf)
+    upper = np.full(len(queries), np.inf)
     adversarial = np.full(points.shape, np.nan)
-    n_nodes = np.zeros(len(points), dtype=np.intp)
-    wrong = np.zeros(len(points), dtype=bool)
-    for batch in reference.batches(len(points)):
-        centered = reference.centered(points[batch])
-        distances = reference.distances(centered)
-        wrong[batch] = predict_codes(reference, points[batch], k, screen=distances) != codes[batch]
-        for place, row in enumerate(range(len(points))[batch]):
-            if wrong[row]:
-                lower[row], upper[row], adversarial[row] = 0.0, 0.0, points[row]
+    n_nodes = np.zeros(len(queries), dtype=np.intp)
+    misclassified = np.zeros(len(queries), dtype=bool)
+    for batch in queries.batches():
+        for query, wrong in zip(batch, batch.wrong, strict=True):
+            row, misclassified[query.row] = query.row, wrong
+            if wrong:
+                lower[row], upper[row], adversarial[row] = 0.0, 0.0, query.point
                 continue
             deadline = deadline_after(time_limit)
-            around = around_point(reference, centered[place], distances[place], int(codes[row]), k)
-            search = Search(around, points[row], programs, deadline)
+            around = around_point(query)
+            search = Search(around, programs, deadline)
             search.run(generators[row])
             if k == 1:
-                exact = verify_points(reference, points[row : row + 1], reference.classes[codes[row : row + 1]])
+                exact = verify_points(reference, query.point[None], reference.classes[[query.code]])
                 lower[row] = max(lower[row], exact.lower[0])
             elif nodes and lower[row] < search.norm:
                 ceiling = search.norm
                 if search.adversarial is None:  # far beyond all training points
-                    ceiling = _BEYOND * (reference.radius + float(np.linalg.norm(centered[place])))
-                branching = Branching(around, distances[place], ceiling)
+                    ceiling = _BEYOND * (reference.radius + float(np.linalg.norm(query.x)))
+                branching = Branching(around, ceiling)
                 branching.run(nodes, deadline, search.follow)
                 lower[row], n_nodes[row] = max(lower[row], branching.lower), branching.n_nodes
             if search.adversarial is not None:
@@ -180,5 +159,15 @@ def interval_points(
             lower[row] = min(lower[row], upper[row])
     known = np.where(np.isfinite(upper), upper, 0.0)
     close = np.isfinite(upper) & (known - lower <= _TOLERANCE * known)
-    status = np.where(wrong, "misclassified", np.where(lower > 0, np.where(close, "exact", "bounded"), "unsolved"))
-    return IntervalResult(lower, upper, status, adversarial, n_nodes)
+    proved = np.where(lower > 0, np.where(close, "exact", "bounded"), "unsolved")
+    return Radii(
+        lower=lower,
+        upper=upper,
+        status=np.where(misclassified, "misclassified", proved),
+        negative=np.full(len(queries), -1, dtype=np.intp),
+        perturbation=adversarial - points,
+        n_problems=np.zeros(len(queries), dtype=np.intp),
+        certificates=(),
+        adversarial=adversarial,
+        n_nodes=n_nodes,
+    )

@@ -28,10 +28,27 @@ from arml.validation import check_training_set
 
 __all__ = ["ReferenceSet", "reference_set"]
 
+# Soundness: everything proved or broken rests on these. ε is _UNIT_ROUNDOFF, S as in the module's docstring; an inner
+# product of m terms is off by m ε times its factors' lengths, to first order.
+_UNIT_ROUNDOFF = 2.0**-53
+_PRODUCTS, _SUMS = (
+    4.0,
+    4,
+)  # ‖u‖², ‖uᵢ‖² and 2 uᵀuᵢ are off by r ε S² (1 + 1 + 2); two sums of up to 4 S² by less than 16
+_IMAGES = 8.0  # images u, uᵢ off by e = D ε ‖|G|‖ S / σ each move ‖u − uᵢ‖² by at most 2 · 2S · 2e
+_STEPS = 2.0  # a step is at least twice the bound, so that what lies a bound apart is at most one step apart
+_CENTRED = 2.0  # w is x − mean under the identity: one rounding, and as much again for second-order terms
+_CHAIN = 8  # else D ε for G x, r ε for Gᵀ times that, the rest for x − mean and second-order terms
+# ‖wᵢ − wⱼ‖² by products is off by 4 (D + 4) ε ‖w‖², as above; rows off by e each move it by 2 · 2 ‖w‖ · 2e + (2e)²
+_ROWS_MOVED, _ROWS_SQUARED = 8.0, 4.0
+_BLUR = 4.0  # width_blur is so many times that bound: what is divided by it rounds too
+_MARGIN = 4.004  # two of the largest quanta, each of at most 2 · resolution · S², and a thousandth for what follows
+_SCREEN = 4.0  # quanta: two screened distances are each off by one, their steps may differ by one more
+_LARGEST, _SMALLEST = 1e290, 1e-280  # squares beyond would overflow once added up, or vanish against their own error
+
+# Effort: changes time and memory, never a result.
 _BLOCK_ROWS = 4096
 _BATCH_ENTRIES = 1 << 22
-_UNIT_ROUNDOFF = 2.0**-53
-_LARGEST, _SMALLEST = 1e290, 1e-280
 
 
 def _spread(metric: MahalanobisMetric) -> float:
@@ -43,18 +60,18 @@ def _spread(metric: MahalanobisMetric) -> float:
 def _resolution(metric: MahalanobisMetric) -> float:
     """Twice the relative rounding bound of the module's docstring, as a power of two."""
     rank, width = metric.components.shape
-    terms = 4.0 * (rank + 4)
+    terms = _PRODUCTS * (rank + _SUMS)
     if not metric.is_identity and metric.sigma_max > 0.0:
-        terms += 8.0 * width * _spread(metric) / metric.sigma_max
-    return float(2.0 ** np.ceil(np.log2(2.0 * _UNIT_ROUNDOFF * terms)))
+        terms += _IMAGES * width * _spread(metric) / metric.sigma_max
+    return float(2.0 ** np.ceil(np.log2(_STEPS * _UNIT_ROUNDOFF * terms)))
 
 
 def _w_error(metric: MahalanobisMetric, radius: float) -> float:
     """Bound on the rounding of one row of w: of x − mean, of G times it, of Gᵀ times that."""
     if metric.is_identity:
-        return 2.0 * _UNIT_ROUNDOFF * radius
+        return _CENTRED * _UNIT_ROUNDOFF * radius
     rank, width = metric.components.shape
-    return float(_UNIT_ROUNDOFF * (rank + width + 8) * _spread(metric) * metric.sigma_max * radius)
+    return float(_UNIT_ROUNDOFF * (rank + width + _CHAIN) * _spread(metric) * metric.sigma_max * radius)
 
 
 def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None, *, queries: bool = False) -> ReferenceSet:
@@ -165,8 +182,9 @@ class ReferenceSet:
         self.resolution = _resolution(metric)
         self.w_error = _w_error(metric, self.radius)
         longest = metric.sigma_max * metric.sigma_max * self.radius
-        gram = 4.0 * _UNIT_ROUNDOFF * (X.shape[1] + 4) * longest * longest
-        self.width_blur = 4.0 * (gram + 8.0 * longest * self.w_error + 4.0 * self.w_error * self.w_error)
+        gram = _PRODUCTS * _UNIT_ROUNDOFF * (X.shape[1] + _SUMS) * longest * longest
+        moved = _ROWS_MOVED * longest * self.w_error
+        self.width_blur = _BLUR * (gram + moved + _ROWS_SQUARED * self.w_error * self.w_error)
         self._X = X if keep_points else None
         self._batch = 64 if 64 * X.shape[0] <= _BATCH_ENTRIES else 16
         self._w: NDArray[np.float64] | None = None
@@ -274,7 +292,7 @@ class ReferenceSet:
         x (``reach``, an ℓ2 length whatever norm measures the perturbation, has shape (n,)): twice the largest
         quantum there, and a thousandth for the rounding of the bounds made with it. Shape (n,).
         """
-        return 4.004 * self.resolution * self.scale_sq(centered, reach)
+        return _MARGIN * self.resolution * self.scale_sq(centered, reach)
 
     def distances(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
         """Squared distances of centred rows to all N rows by matrix products, shape (n, N), at least 0.
@@ -319,7 +337,7 @@ class ReferenceSet:
         out_row = np.empty((X.shape[0], k), dtype=np.intp)
         kth = np.partition(screen, k - 1, axis=1)[:, k - 1]
         for t, row in enumerate(screen):
-            candidates = np.flatnonzero(row <= kth[t] + 4.0 * quanta[t])
+            candidates = np.flatnonzero(row <= kth[t] + _SCREEN * quanta[t])
             exact = np.square(self.u[candidates] - u[t]).sum(axis=1)
             steps = np.rint(exact / quanta[t])
             best = np.lexsort((self.order[candidates], steps))[:k]

@@ -14,6 +14,7 @@ __all__ = ["Shortest", "shortest_point"]
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 
+# Precision of the solver. No proof rests on it: a bound is computed anew from multipliers, whatever they are.
 _OPTIONS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 

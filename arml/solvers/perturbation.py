@@ -14,6 +14,10 @@ __all__ = ["Box", "Norm", "check_bounds", "check_norm"]
 
 Vector = NDArray[np.float64]
 
+# Soundness: both are rounded up, by more than D roundings of 1.1e-16 amount to.
+_STRETCH_UP = 1.0 + 1e-12  # one root
+_CORNER_UP = 1.0 + 1e-9  # a length of D numbers, each off by one rounding
+
 _CDIST = {1.0: "cityblock", np.inf: "chebyshev"}
 
 
@@ -45,7 +49,7 @@ class Norm:
     @cached_property
     def stretch(self) -> float:
         """The least s with ‖v‖₂ ≤ s ‖v‖_p for all v; by duality also ‖v‖_q ≤ s ‖v‖₂."""
-        return float(np.sqrt(self.n_features)) * (1.0 + 1e-12) if self.p == np.inf else 1.0
+        return float(np.sqrt(self.n_features)) * _STRETCH_UP if self.p == np.inf else 1.0
 
     def length(self, v: Vector) -> float:
         """‖v‖_p of a vector."""
@@ -114,7 +118,7 @@ class Box:
 
     def corner(self, norm: Norm) -> float:
         """Length of the longest δ, rounded up: what is farther than this is nowhere."""
-        return norm.length(np.maximum(self.high, -self.low)) * (1.0 + 1e-9)
+        return norm.length(np.maximum(self.high, -self.low)) * _CORNER_UP
 
     def clip(self, delta: Vector) -> Vector:
         """The nearest δ for which x + δ, as floating point adds it, is in the box."""

@@ -17,7 +17,12 @@ from scipy.linalg.lapack import dtrtrs
 
 __all__ = ["Dual", "Infeasible", "MinNormPoint"]
 
-_DEPENDENT = 1e-10
+# Precision of the solver. No proof rests on it: a bound is computed anew from multipliers, whatever they are.
+_DEPENDENT = 1e-10  # a normal with less than this share outside the span of the active ones counts as inside it
+_VIOLATED = 1e-9  # a blocked half-space violated by less than this share of ‖a‖ ‖δ‖ is rounding, not a contradiction
+_NO_LENGTH = 1e-300
+
+# Effort: changes time and memory.
 _MAX_STEPS = 1000
 _ROOM = 16
 
@@ -130,7 +135,7 @@ class MinNormPoint:
                     partial, drop = multiplier / rate, position
             step = min(full, partial)
             if not math.isfinite(step):
-                if length_sq == 0.0 or violation > 1e-9 * np.sqrt(length_sq) * max(self.norm, 1e-300):
+                if length_sq == 0.0 or violation > _VIOLATED * np.sqrt(length_sq) * max(self.norm, _NO_LENGTH):
                     keys, _, normals, offsets = self.dual
                     self.contradiction = Dual(
                         np.append(keys, key),

@@ -9,7 +9,6 @@ violated half-spaces (:mod:`arml.geometry.cells`).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from arml.certificate import Certificate
 from arml.geometry.bisectors import Pairs
 from arml.geometry.cells import Point
-from arml.knn.neighbors import predict_codes
+from arml.knn.query import Query, QueryBatch, query_set
+from arml.knn.radii import Radii
 from arml.knn.reference import ReferenceSet, reference_set
-from arml.solvers.perturbation import Box, Norm, check_bounds, check_norm
-from arml.validation import check_features, check_labels, check_labels_known
 from arml.verify.search import Outcome, search, wrong
 
 __all__ = ["ExactResult", "exact_radii", "verify_points"]
@@ -29,35 +27,8 @@ __all__ = ["ExactResult", "exact_radii", "verify_points"]
 Vector = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class ExactResult:
-    """Exact 1-NN radii of n points, in the space of the features given and the norm asked for.
-
-    Attributes
-    ----------
-    lower, upper : ndarrays of shape (n,)
-        lower ≤ radius ≤ upper. ``lower`` is proved: rounding is subtracted from it. ``upper`` is attained by
-        ``perturbation``. Both are 0 for misclassified points; both are inf where the box holds no attack.
-    status : ndarray of shape (n,) of str
-        "exact" (upper − lower within the tolerance, or both inf), "bounded" (stopped earlier) or "misclassified".
-    negative : ndarray of shape (n,)
-        Training index of the point that becomes the nearest at ``upper``; −1 where misclassified, or upper is inf.
-    perturbation : ndarray of shape (n, D)
-        δ with ‖δ‖ = upper; at x + δ the negative ties with (to the resolution of :mod:`arml.knn.reference`) or beats
-        every positive. Rows of NaN where ``upper`` is inf.
-    n_problems : ndarray of shape (n,)
-        How many quadratic or linear programs were started for the point.
-    certificates : tuple of n Certificate
-        What proves both sides; :func:`arml.check.check_certificate` checks it without the solver.
-    """
-
-    lower: Vector
-    upper: Vector
-    status: NDArray[np.str_]
-    negative: NDArray[np.intp]
-    perturbation: NDArray[np.float64]
-    n_problems: NDArray[np.intp]
-    certificates: tuple[Certificate, ...]
+ExactResult = Radii
+"""What exact radii are told in."""
 
 
 def exact_radii(
@@ -72,7 +43,7 @@ def exact_radii(
     tolerance: float = 1e-8,
     time_limit: float | None = None,
     total_time_limit: float | None = None,
-) -> ExactResult:
+) -> Radii:
     """Exact minimal adversarial perturbation of a Mahalanobis 1-NN classifier (eq. 13), point by point.
 
     Parameters
@@ -98,7 +69,7 @@ def exact_radii(
 
     Returns
     -------
-    ExactResult
+    Radii
 
     Raises
     ------
@@ -145,32 +116,27 @@ def verify_points(
     tolerance: float = 1e-8,
     time_limit: float | None = None,
     total_time_limit: float | None = None,
-) -> ExactResult:
+) -> Radii:
     """:func:`exact_radii` against a training set that :func:`arml.knn.reference.reference_set` has prepared.
 
     For one training set and many calls, in one thread or several: the set is transformed once and shared. The other
     parameters, the result and the errors are those of :func:`exact_radii`.
     """
-    points = check_features(X, n_features=reference.n_features)
+    queries = query_set(reference, X, y, 1, norm=norm, bounds=bounds)
     limits_of_time = (time_limit, total_time_limit)
     if not (tolerance > 0 and all(limit is None or limit > 0 for limit in limits_of_time)):
         raise ValueError(
             f"tolerance and time limits must be positive, got {tolerance!r}, {time_limit!r} and {total_time_limit!r}"
         )
-    measure, limits = check_norm(norm, reference.n_features), check_bounds(bounds)
-    codes = check_labels_known(check_labels(y, points.shape[0]), reference.classes)
     clock = _Clock(time_limit, total_time_limit)
-    found = [
-        _verify_batch(reference, points[batch], codes[batch], measure, limits, clock)
-        for batch in reference.batches(points.shape[0])
-    ]
+    found = [_verify_batch(batch, clock) for batch in queries.batches()]
     outcomes = [outcome for batch in found for outcome in batch]
     lower = np.array([o.lower for o in outcomes])
     upper = np.array([o.upper for o in outcomes])
     known = np.where(np.isfinite(upper), upper, 0.0)
-    close = known - lower <= tolerance * (known + reference.radius / measure.stretch)
+    close = known - lower <= tolerance * (known + reference.radius / queries.norm.stretch)
     done = (lower == upper) | (np.isfinite(upper) & close)
-    return ExactResult(
+    return Radii(
         lower=lower,
         upper=upper,
         status=np.where([o.misclassified for o in outcomes], "misclassified", np.where(done, "exact", "bounded")),
@@ -184,14 +150,16 @@ def verify_points(
                 bound="exact",
                 pool=o.pool,
                 proofs=o.proofs,
-                norm=measure.p,
-                bounds=limits,
+                norm=queries.norm.p,
+                bounds=queries.bounds,
                 upper=o.upper,
                 negative=o.negative,
                 perturbation=o.perturbation if np.isfinite(o.upper) else np.zeros(0),
             )
             for o in outcomes
         ),
+        adversarial=np.full(queries.points.shape, np.nan),
+        n_nodes=np.zeros(len(queries), dtype=np.intp),
     )
 
 
@@ -207,44 +175,32 @@ class _Clock:
         return float(min(self.end, time.monotonic() + self.a_point))
 
 
-def _verify_batch(
-    reference: ReferenceSet,
-    X: NDArray[np.float64],
-    codes: NDArray[np.intp],
-    norm: Norm,
-    limits: tuple[float, float] | None,
-    clock: _Clock,
-) -> list[Outcome]:
-    centered = reference.centered(X)
-    distances = reference.distances(centered)
-    predicted = predict_codes(reference, X, 1, screen=distances)
-    own = [reference.class_rows(int(code)) for code in codes]
-    nearest = np.array([rows.start + int(d[rows].argmin()) for d, rows in zip(distances, own, strict=True)])
-    boxes = [None if limits is None else Box(x, limits) for x in X]
-    onto = [reference.point(_nearest_outside(d, rows)) - x for x, d, rows in zip(centered, distances, own, strict=True)]
-    tie_steps = reference.margin(centered, norm.stretch * np.array([norm.length(delta) for delta in onto]))
-    reach = np.array([_reach(delta, box, norm) for delta, box in zip(onto, boxes, strict=True)])
-    margins = reference.margin(centered, reach)
+def _verify_batch(batch: QueryBatch, clock: _Clock) -> list[Outcome]:
+    reference, norm, queries = batch.reference, batch.norm, list(batch)
+    nearest = np.array([query.own.start + int(query.distances[query.own].argmin()) for query in queries])
+    onto = [query.onto(_nearest_outside(query.distances, query.own)) for query in queries]
+    tie_steps = reference.margin(batch.centered, norm.stretch * np.array([norm.length(delta) for delta in onto]))
+    reach = np.array([_reach(query, delta) for query, delta in zip(queries, onto, strict=True)])
+    margins = reference.margin(batch.centered, reach)
     products = reference.products(nearest) if norm.is_euclidean else None
     outcomes = []
-    for t, code in enumerate(codes):
-        if predicted[t] != code:
-            outcomes.append(wrong(X.shape[1]))
+    for t, (query, misclassified) in enumerate(zip(queries, batch.wrong, strict=True)):
+        if misclassified:
+            outcomes.append(wrong(query.x.size))
             continue
-        pairs = Pairs(reference, distances[t], float(margins[t]), norm)
+        margin = float(margins[t])
         product = None if products is None else products[t : t + 1]
-        first = pairs.bounds(nearest[t : t + 1], slice(None), products=product)[0]
-        steps = float(margins[t]), float(tie_steps[t])
-        point = Point(reference, centered[t], distances[t], own[t], *steps, norm, boxes[t])
-        outcomes.append(search(point, first, clock.deadline()))
+        first = Pairs(query, margin).bounds(nearest[t : t + 1], slice(None), products=product)[0]
+        outcomes.append(search(Point(query, margin, float(tie_steps[t])), first, clock.deadline()))
     return outcomes
 
 
-def _reach(onto: Vector, box: Box | None, norm: Norm) -> float:
+def _reach(query: Query, onto: Vector) -> float:
     """An ℓ2 length that no shortest perturbation exceeds: moving onto the nearest negative is always enough.
 
     Unless it is outside the box; then the farthest corner of the box bounds all there is.
     """
+    norm, box = query.norm, query.box
     if box is not None and not np.array_equal(np.clip(onto, box.low, box.high), onto):
         return norm.stretch * box.corner(norm)
     return norm.stretch * norm.length(onto)

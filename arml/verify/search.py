@@ -15,7 +15,7 @@ from arml.solvers.qp import Dual
 
 __all__ = ["Outcome", "search", "wrong"]
 
-_CHUNK = 64
+_CHUNK = 64  # effort: how many negatives are looked at together
 
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
@@ -61,7 +61,7 @@ def search(point: Point, bounds: Vector, deadline: float) -> Outcome:
 class _Search:
     def __init__(self, point: Point, deadline: float) -> None:
         self.point = point
-        self.pairs = Pairs(point.reference, point.d, point.margin, point.norm)
+        self.pairs = Pairs(point.query, point.margin)
         self.deadline = deadline
         self.lower, self.upper = np.inf, np.inf
         self.negative, self.perturbation = -1, np.full(point.x.size, np.nan)

@@ -6,51 +6,39 @@ from typing import Any
 
 from prefect import flow, task
 
-from flows import layout
 from flows.params import current_params
 from flows.tasks.parts import Job, Record, collect_timings, execute, run_parts
+from flows.tasks.prepared import prepared
 from flows.tasks.shards import compute_shard, join, shards
 
 OPTIONS = ("steps", "batch_size")  # null: as the attack has it, or not one of its own
 
 
-def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
-    from arml.attacks import boundary, query
-    from arml.knn.mahalanobis import MahalanobisMetric
-    from arml.knn.neighbors import predict_labels
+def _for_queries(X: Any, y: Any, metric: Any) -> Any:
     from arml.knn.reference import reference_set
-    from arml.results.parquet import attacked_table, read_metric, read_split
 
-    X_train, y_train = read_split(layout.train_split(job["dataset"]))
-    metric = MahalanobisMetric(read_metric(layout.metric(job["dataset"], job["method"]))[0])
+    return reference_set(X, y, metric, queries=True)
+
+
+def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
+    from arml.attacks import POINT_ATTACKS
+    from arml.results.found import Asked, attacked_rows
+
     k, options = job["n_neighbors"], job["params"]
-    home = boundary if options["algorithm"] == "boundary" else query
-    run = getattr(home, f"{options['algorithm']}_attack")
+    algorithm, bounds = options["algorithm"], options["bounds"]
     given = {name: options[name] for name in OPTIONS if options[name] is not None}
-    bounds = options["bounds"]
-    found = run(
-        X_train,
-        y_train,
-        X,
-        y,
-        metric,
-        n_neighbors=k,
-        seeds=options["seed"],
-        indices=rows,
-        bounds=None if bounds is None else tuple(bounds),
-        **given,
-    )
-    return attacked_table(
-        dataset=job["dataset"],
-        method=job["method"],
-        n_neighbors=k,
-        index=rows,
-        label=y,
-        prediction=predict_labels(reference_set(X_train, y_train, metric, queries=True), X, k),
-        norm=found.norm,
-        status=found.status,
-        algorithm=options["algorithm"],
-    )
+    with prepared(job["dataset"], job["method"], _for_queries) as reference:
+        found = POINT_ATTACKS[algorithm](
+            reference,
+            X,
+            y,
+            n_neighbors=k,
+            seeds=options["seed"],
+            indices=rows,
+            bounds=None if bounds is None else tuple(bounds),
+            **given,
+        )
+        return attacked_rows(Asked(job["dataset"], job["method"], reference, k, X, y, rows), found, algorithm)
 
 
 @task

@@ -12,32 +12,15 @@ from flows.tasks.prepared import prepared
 from flows.tasks.shards import compute_shard, join, shards
 
 
-def _find(X: Any, y: Any, job: Job) -> Any:
-    from arml.certify.radii import certify_points
-    from arml.knn.neighbors import predict_labels
-    from arml.knn.reference import reference_set
-
-    k = job["n_neighbors"]
-    with prepared(job["dataset"], job["method"], reference_set) as reference:
-        return certify_points(reference, X, y, k, job["params"]["bound"]), predict_labels(reference, X, k)
-
-
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
-    from arml.results.evidence import evidence_table
-    from arml.results.parquet import certified_table
+    from arml.certify.radii import certify_points
+    from arml.knn.reference import reference_set
+    from arml.results.found import Asked, certified_rows
 
-    found, prediction = _find(X, y, job)
-    table = certified_table(
-        dataset=job["dataset"],
-        method=job["method"],
-        n_neighbors=job["n_neighbors"],
-        index=rows,
-        label=y,
-        prediction=prediction,
-        radius=[certificate.radius for certificate in found],
-        algorithm=job["params"]["bound"],
-    )
-    return evidence_table(table, found)
+    k, bound = job["n_neighbors"], job["params"]["bound"]
+    with prepared(job["dataset"], job["method"], reference_set) as reference:
+        found = certify_points(reference, X, y, k, bound)
+        return certified_rows(Asked(job["dataset"], job["method"], reference, k, X, y, rows), found, bound)
 
 
 @task

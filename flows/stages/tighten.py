@@ -16,27 +16,14 @@ OPTIONS = ("programs", "nodes", "time_limit")
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml.intervals.radii import interval_points
-    from arml.knn.neighbors import predict_labels
     from arml.knn.reference import reference_set
-    from arml.results.parquet import exact_table
+    from arml.results.found import Asked, radii_rows
 
     k, options = job["n_neighbors"], job["params"]
     given = {name: options[name] for name in OPTIONS}
     with prepared(job["dataset"], job["method"], reference_set) as reference:
         found = interval_points(reference, X, y, k, seeds=options["seed"], indices=rows, **given)
-        prediction = predict_labels(reference, X, k)
-    return exact_table(
-        dataset=job["dataset"],
-        method=job["method"],
-        n_neighbors=k,
-        index=rows,
-        label=y,
-        prediction=prediction,
-        lower=found.lower,
-        upper=found.upper,
-        status=found.status,
-        algorithm="branching",
-    )
+        return radii_rows(Asked(job["dataset"], job["method"], reference, k, X, y, rows), found)
 
 
 @task

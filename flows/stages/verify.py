@@ -12,33 +12,14 @@ from flows.tasks.prepared import prepared
 from flows.tasks.shards import compute_shard, join, shards
 
 
-def _find(X: Any, y: Any, job: Job) -> Any:
-    from arml.knn.neighbors import predict_labels
+def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml.knn.reference import reference_set
+    from arml.results.found import Asked, radii_rows
     from arml.verify.radii import verify_points
 
     with prepared(job["dataset"], job["method"], reference_set) as reference:
         found = verify_points(reference, X, y, time_limit=job["params"]["time_limit"])
-        return found, predict_labels(reference, X, 1)
-
-
-def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
-    from arml.results.evidence import evidence_table
-    from arml.results.parquet import exact_table
-
-    found, prediction = _find(X, y, job)
-    table = exact_table(
-        dataset=job["dataset"],
-        method=job["method"],
-        index=rows,
-        label=y,
-        prediction=prediction,
-        lower=found.lower,
-        upper=found.upper,
-        status=found.status,
-        witness=found.negative,
-    )
-    return evidence_table(table, found.certificates)
+        return radii_rows(Asked(job["dataset"], job["method"], reference, 1, X, y, rows), found)
 
 
 @task

@@ -313,3 +313,23 @@ def test_a_classifier_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("units", ["scaled", "raw"])
+def test_radii_of_any_number_of_neighbours_are_told_alike(units):
+    rng = np.random.default_rng(4)
+    X, y = 5.0 * rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    Z, T = X[:6] + 0.1, y[:6]
+    one, three = (MahalanobisKNN(k, scaling="unit").fit(X, y).verify(Z, T, units=units) for k in (1, 3))
+    assert type(one) is type(three)
+    for found in (one, three):
+        right = found.status != "misclassified"
+        assert (
+            right.any() and len(found.lower) == len(found.negative) == len(found.n_problems) == len(found.n_nodes) == 6
+        )
+        np.testing.assert_allclose(np.linalg.norm(found.perturbation, axis=1)[right], found.upper[right], rtol=1e-9)
+        np.testing.assert_array_equal(found.perturbation[~right], 0.0)
+    assert len(one.certificates) == 6 and not three.certificates
+    assert np.isnan(one.adversarial).all() and np.isfinite(three.adversarial).all()
+    if units == "raw":
+        np.testing.assert_allclose(Z + three.perturbation, three.adversarial, atol=1e-9)

@@ -7,17 +7,15 @@ import pytest
 
 from arml.geometry.order_k_cells import Cell, Neighborhood, nearest
 from arml.knn.neighbors import predict_codes
+from arml.knn.query import query_set
 from arml.knn.reference import reference_set
-from arml.solvers.perturbation import Box
 from tests import oracles
 
 
 def around(X, y, x, label, k, M=None, bounds=None):
-    reference = reference_set(X, y, M)
-    centred = reference.centered(np.asarray(x, dtype=float)[None])
-    box = None if bounds is None else Box(np.asarray(x, dtype=float), bounds)
-    code = int(np.searchsorted(reference.classes, label))
-    return Neighborhood(reference, centred[0], reference.distances(centred)[0], code, k, box, 4.0)
+    (batch,) = query_set(reference_set(X, y, M), [x], [label], k, bounds=bounds).batches()
+    (query,) = batch
+    return Neighborhood(query, 4.0)
 
 
 def draw(rng, n_classes=3, n=14, d=3):
