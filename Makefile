@@ -36,7 +36,7 @@ help:
 
 # a study's reports, out of its workspace into this repository
 keep = rm -rf reports/$(1) && mkdir -p reports/$(1) && cd .studies/$(1)/reports && \
-  cp -R index.html index.md metrics.json tables figures ../../../reports/$(1)/
+  cp -R index.md metrics.json tables figures ../../../reports/$(1)/
 
 env: $(STAMP)
 

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.browser import check_page, needs_chromium
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -85,18 +83,3 @@ def test_the_papers_metrics_are_those_of_its_tables() -> None:
                     assert numbers[f"{kind}_{key}"] == float(cell["error"])
                     compared += 1
     assert compared == 2 * 6 * 6
-
-
-@pytest.mark.parametrize("study", ["", "paper"])
-def test_the_page_is_that_of_the_markdown(study: str) -> None:
-    folder = ROOT / "reports" / study
-    page, text = ((folder / name).read_text(encoding="utf-8") for name in ("index.html", "index.md"))
-    for number in re.findall(r"(\d+) of \d+ (?:cells|data sets) \(", text):
-        assert f"<dt>{number} of " in page
-    assert "<script" not in page and page.count("<figure>") == len(re.findall(r"^!\[", text, flags=re.MULTILINE))
-
-
-@needs_chromium
-@pytest.mark.parametrize("page", ["reports/index.html", "reports/paper/index.html"])
-def test_chromium_shows_the_committed_pages(page: str, tmp_path: Path) -> None:
-    check_page(ROOT / page, tmp_path)

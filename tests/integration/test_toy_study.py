@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def test_full_run_makes_every_result_and_says_what_it_did(finished: tuple[Worksp
         assert (data / "networks" / "toy" / f"{network}.parquet").is_file()
     assert (reports / "figures" / "networks-toy.svg").is_file()
     assert (reports / "index.md").is_file() and list((reports / "tables").glob("*.md"))
-    assert "Figure 1" in (reports / "index.html").read_text(encoding="utf-8")
+    page, text = ((reports / name).read_text(encoding="utf-8") for name in ("index.html", "index.md"))
+    assert "Figure 1" in page and "<script" not in page
+    assert page.count("<figure>") == len(re.findall(r"^!\[", text, flags=re.MULTILINE))
+    took = (reports / "run.html").read_text(encoding="utf-8")
+    assert "CPU seconds" in took and "CPU seconds" not in page + text
     assert json.loads((reports / "metrics.json").read_text())
     assert "6/6 parts, 100 %" in output and "orchestration" in output
     assert "comparisons certificate <= exact <= attack hold" in output
