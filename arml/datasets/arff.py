@@ -140,8 +140,8 @@ def _plain_columns(body: str, attributes: list[_Attribute]) -> list[Any] | None:
     import pyarrow as pa
     from pyarrow import csv
 
-    raw = re.sub(r"[ \t]*,[ \t]*", ",", body) if re.search(r"[ \t],|,[ \t]", body) else body
-    raw = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", raw).encode()
+    cut = re.sub(r"[ \t]*,[ \t]*", ",", body) if re.search(r"[ \t],|,[ \t]", body) else body
+    raw = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", cut).encode()
     names = [
         str(k) for k in range(len(attributes))
     ]  # attributes may have one name twice, which is for the caller to judge

@@ -37,14 +37,14 @@ class Cells:
 
     @property
     def is_text(self) -> bool:
-        return self.values.dtype == object
+        return bool(self.values.dtype == object)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where nothing is known, shape (n,)."""
         if self.is_text:
             return np.array([value is None for value in self.values], dtype=bool)
-        return np.isnan(self.values)
+        return np.asarray(np.isnan(self.values), dtype=bool)
 
 
 def cells_of(

@@ -149,7 +149,7 @@ def _filling(cells: Cells, values: NDArray[Any], how: str, name: str) -> float |
         raise DataError(f"{name}: column {cells.name!r} has no value in the training rows; leave it out with drop")
     if cells.is_text:
         counts = Counter(there)
-        return min(counts, key=lambda value: (-counts[value], value))
+        return str(min(counts, key=lambda value: (-counts[value], value)))
     return float(np.median(there) if how == "median" else np.mean(there))
 
 

@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from arml.datasets.parsing import looks_like_html, preview
 from arml.errors import DataError
@@ -31,7 +31,7 @@ SUFFIXES = {
     **dict.fromkeys((".libsvm", ".svm", ".svmlight"), "libsvm"),
 }
 FILE_LIMIT = 8 << 30  # bytes, decompressed
-_OPENERS: dict[bytes, tuple[str, Callable[[Any], IO[bytes]]]] = {
+_OPENERS: dict[bytes, tuple[str, Callable[[Any], Any]]] = {
     b"\x1f\x8b": (".gz", gzip.open),
     b"BZh": (".bz2", bz2.open),
     b"\xfd7zXZ\x00": (".xz", lzma.open),
