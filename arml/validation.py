@@ -27,10 +27,12 @@ __all__ = [
     "check_labels_known",
     "check_n_neighbors",
     "check_positive",
+    "check_spread",
     "check_training_set",
 ]
 
 
+_LEAST_SPREAD = 1e-140  # of training points; squares of less lose digits, or are 0
 _LARGE = 2.0**28  # bytes from which making a sparse matrix dense is said
 
 
@@ -149,9 +151,8 @@ def check_labels(y: ArrayLike, n: int, *, name: str = "y") -> NDArray[Any]:
             f"Unknown label type: {name} must hold class labels, got floating-point values that are not whole numbers"
         )
     if labels.dtype.kind == "S" or (labels.dtype.kind == "O" and any(isinstance(v, bytes) for v in labels)):
-        raise ValueError(
-            f"{name} holds byte strings such as {bytes(next(v for v in labels if isinstance(v, bytes)))!r}; decode them, as in numpy.char.decode({name})"
-        )
+        sample = bytes(next(v for v in labels if isinstance(v, bytes)))
+        raise ValueError(f"{name} holds byte strings such as {sample!r}; decode them, as in numpy.char.decode({name})")
     if labels.dtype.kind == "O":
         if missing := [row for row, label in enumerate(labels) if _is_missing(label)]:
             raise ValueError(f"{name} has {len(missing)} missing label(s), the first at row {missing[0]}")
@@ -259,7 +260,24 @@ def check_training_set(X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64],
     features = check_features(X, name="X_train")
     labels = check_labels(y, features.shape[0], name="y_train")
     check_classes(labels)
+    check_spread(features)
     return features, labels
+
+
+def check_spread(X: NDArray[np.float64]) -> None:
+    """Refuse training points so near each other that their squared distances underflow, and all would be ties.
+
+    Raises
+    ------
+    ValueError
+        The points differ, in no feature by as much as 1e-140.
+    """
+    spread = float((X.max(axis=0) / 2 - X.min(axis=0) / 2).max())
+    if 0.0 < spread < _LEAST_SPREAD:
+        raise ValueError(
+            f"the training points differ by at most {2 * spread:.3g} in a feature, whose square underflows: rescale "
+            "the features, for example with scaling='unit'"
+        )
 
 
 def check_classes(labels: NDArray[Any]) -> None:

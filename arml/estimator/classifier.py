@@ -26,6 +26,7 @@ from arml.validation import (
     check_estimator_labels,
     check_labels,
     check_n_neighbors,
+    check_spread,
 )
 
 __all__ = ["MahalanobisKNN"]
@@ -143,6 +144,7 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         if scaled is features:
             scaled = features.copy()
         metric = chosen_metric(self.metric, self.components, self.metric_params)
+        check_spread(scaled)
         self.metric_ = metric
         if _is_unfitted(metric):
             self.metric_ = clone(metric).fit(scaled, labels)
