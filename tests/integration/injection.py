@@ -23,8 +23,6 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 # as DVC names those of the toy study
 OUTSIDE = ("runtime", "inputs")  # that no flow runs in the toy study
 STAGES = tuple(s if s == "report" else f"{s}@toy" for s in stage_module.STAGES if not s.startswith(OUTSIDE))
-    s if s == "report" else f"{s}@toy" for s in stage_module.STAGES if not s.startswith(("runtime", "inputs"))
-)
 
 
 def wait_for(condition: Callable[[], object], limit: float) -> bool:
