@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap networks toy test test-rest test-all check bench bench-attacks bench-exact docs faults wheel clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks own toy test test-rest test-all check bench bench-attacks bench-exact docs faults wheel clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make runtime    running times of the learners, section 4.4 (40 minutes, idle machine), into reports/"
 	@echo "make networks   1-NN beside neural networks, a part of make paper (25 minutes), into .studies/networks/reports"
 	@echo "make gap        certificates against attacks at K = 11 on 1000 points (45 minutes), from the mirror, into reports/"
+	@echo "make own FILE=wine.csv LABEL=quality [TEST=…] [SET='missing=median encode=one-hot']   a study of your own file"
 	@echo "make toy        a study of seconds, in a workspace of its own"
 	@echo "make test       the tests that a change must pass, at most 10 minutes: unit, property, golden, a toy study"
 	@echo "make test-all   all tests, some 25 minutes: the pipeline under faults, schedules, sweeps, clusters; the wheel too"
@@ -86,6 +87,10 @@ runtime: $(STAMP)
 	@$(BIN)/python -m flows.repro --study runtime runtime_report@usps
 	@mkdir -p reports/runtime
 	@cp -R .studies/runtime/reports/runtime/usps reports/runtime/
+
+own: $(STAMP)
+	@$(BIN)/python -m flows.own "$(FILE)" $(if $(LABEL),--label "$(LABEL)") $(if $(TEST),--test "$(TEST)") \
+	  $(foreach setting,$(SET),--set "$(setting)")
 
 toy: $(STAMP)
 	@$(BIN)/python -m flows.repro --study toy

@@ -6,6 +6,7 @@ device, with a gradient or without): none of these libraries is imported for it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,8 +27,13 @@ __all__ = [
     "check_labels_known",
     "check_n_neighbors",
     "check_positive",
+    "check_spread",
     "check_training_set",
 ]
+
+
+_LEAST_SPREAD = 1e-140  # of training points; squares of less lose digits, or are 0
+_LARGE = 2.0**28  # bytes from which making a sparse matrix dense is said
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
@@ -59,6 +65,22 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     return array
 
 
+def _dense(values: Any, name: str) -> Any:
+    """A SciPy sparse matrix as an array, where memory holds it; where it is large, with a line that says so."""
+    if not hasattr(type(values), "tocsr") or values.ndim != 2 or values.dtype.kind not in "biuf":
+        return values
+    from arml.system.resources import check_memory, gibibytes
+
+    rows, width = values.shape
+    size = 8.0 * rows * width
+    check_memory(
+        2.0 * size, f"{name}, sparse {rows} × {width}, made dense", "leave features out, or project them first"
+    )
+    if size >= _LARGE:
+        warnings.warn(f"{name}, sparse {rows} × {width}, is made dense: {gibibytes(size)}", UserWarning, stacklevel=4)
+    return np.asarray(values.toarray(), dtype=np.float64)
+
+
 def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = None) -> NDArray[np.float64]:
     """Return ``X`` as a C-contiguous float64 matrix.
 
@@ -77,7 +99,7 @@ def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = No
     TypeError
         Entries that are neither numbers nor text, such as dicts.
     """
-    raw = as_array(X, name)
+    raw = as_array(_dense(X, name), name)
     try:
         if raw.dtype.kind == "O" and hasattr(X, "iloc"):  # pandas, with its own missing values among the numbers
             raw = getattr(X, "to_numpy")(dtype=np.float64, na_value=np.nan)  # noqa: B009 - unknown to the type checker
@@ -128,14 +150,51 @@ def check_labels(y: ArrayLike, n: int, *, name: str = "y") -> NDArray[Any]:
         raise ValueError(
             f"Unknown label type: {name} must hold class labels, got floating-point values that are not whole numbers"
         )
+    if labels.dtype.kind == "S" or (labels.dtype.kind == "O" and any(isinstance(v, bytes) for v in labels)):
+        sample = bytes(next(v for v in labels if isinstance(v, bytes)))
+        raise ValueError(f"{name} holds byte strings such as {sample!r}; decode them, as in numpy.char.decode({name})")
     if labels.dtype.kind == "O":
-        if missing := [row for row, label in enumerate(labels) if label is None or label != label]:
+        if missing := [row for row, label in enumerate(labels) if _is_missing(label)]:
             raise ValueError(f"{name} has {len(missing)} missing label(s), the first at row {missing[0]}")
+        labels = _plain_labels(labels, name)
+    if labels.dtype.kind == "O":
         try:
             np.sort(labels)
         except TypeError as err:
             raise ValueError(f"{name} must hold labels of one kind, such as all text or all numbers: {err}") from err
     return labels
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether this is None, NaN or a library's own mark, which compares to nothing."""
+    if label is None:
+        return True
+    same = label == label
+    return not (isinstance(same, (bool, np.bool_)) and bool(same))
+
+
+def _plain_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Objects that are all whole numbers or all booleans as an array of such, others as they are."""
+    kinds = {type(label) for label in labels}
+    if all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
+        return labels.astype(bool)
+    if any(issubclass(kind, (bool, np.bool_, str)) for kind in kinds):
+        return labels
+    if all(issubclass(kind, (int, np.integer)) for kind in kinds):
+        small = all(-(2**63) <= int(label) < 2**63 for label in labels)
+        return labels.astype(np.int64) if small else labels
+    if all(issubclass(kind, (int, float, np.integer, np.floating)) for kind in kinds):
+        numbers = labels.astype(np.float64)
+        if not (np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all()):
+            raise ValueError(
+                f"Unknown label type: {name} must hold class labels, got values that are not whole numbers"
+            )
+        return numbers
+    odd = next(label for label in labels if not isinstance(label, str))
+    raise ValueError(
+        f"{name} holds {type(odd).__name__} such as {odd!r}; pass labels that are whole numbers, text or booleans "
+        "(of intervals and the like their text: y.astype(str))"
+    )
 
 
 def check_estimator_features(estimator: Any, X: ArrayLike, *, reset: bool) -> NDArray[np.float64]:
@@ -201,7 +260,24 @@ def check_training_set(X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64],
     features = check_features(X, name="X_train")
     labels = check_labels(y, features.shape[0], name="y_train")
     check_classes(labels)
+    check_spread(features)
     return features, labels
+
+
+def check_spread(X: NDArray[np.float64]) -> None:
+    """Refuse training points so near each other that their squared distances underflow, and all would be ties.
+
+    Raises
+    ------
+    ValueError
+        The points differ, in no feature by as much as 1e-140.
+    """
+    spread = float((X.max(axis=0) / 2 - X.min(axis=0) / 2).max())
+    if 0.0 < spread < _LEAST_SPREAD:
+        raise ValueError(
+            f"the training points differ by at most {2 * spread:.3g} in a feature, whose square underflows: rescale "
+            "the features, for example with scaling='unit'"
+        )
 
 
 def check_classes(labels: NDArray[Any]) -> None:

@@ -32,9 +32,20 @@ def raw(dataset: str) -> Path:
     return DATA / "raw" / dataset
 
 
+def inputs(dataset: str) -> Path:
+    """What a data set is brought from, by content."""
+    return DATA / "inputs" / f"{dataset}.json"
+
+
 def own() -> Path:
     """Where people put their own data files (source: file)."""
     return DATA / "own"
+
+
+def own_file(name: str) -> Path | None:
+    """An own file of that name: here, or, in the folder that `dvc exp run` works in, in the project around it."""
+    around = [parent.parent / "data" / "own" for parent in ROOT.parents if parent.name == ".dvc"]
+    return next((folder / name for folder in (own(), *around) if (folder / name).is_file()), None)
 
 
 def train_split(dataset: str) -> Path:

@@ -27,7 +27,7 @@ from flows.processes.commands import (
     stage_environment,
 )
 from flows.tasks import summary
-from flows.workspaces import commit
+from flows.workspaces import commit, own
 from flows.workspaces.study import available, make_rooms, prepare
 
 READ_BY_REPORT = ("processed", "metrics", "results")
@@ -60,6 +60,9 @@ def bring_up_to_date(workspace: Path, study: str | None, dvc_arguments: list[str
     say(f"study{f' {study}' if study else ''}: {', '.join(params['datasets'])}; methods {', '.join(params['methods'])}")
     drop_removed(workspace, params)
     make_rooms(workspace)
+    if study is None:
+        for line in own.track(params):
+            say(line)
     if not dvc_arguments:
         say("looking for what has changed")
         changed = costs.changed_stages(workspace)

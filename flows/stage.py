@@ -17,6 +17,7 @@ from flows.processes import server, watch
 from flows.workspaces import study
 
 STAGES = (
+    "inputs",
     "download",
     "preprocess",
     "train",
@@ -32,6 +33,7 @@ STAGES = (
     "runtime_report",
     "report",
 )
+WHOLE = ("inputs", "report")  # of all data sets at once
 
 
 def main(argv: list[str]) -> int:
@@ -41,10 +43,10 @@ def main(argv: list[str]) -> int:
     for name in STAGES:
         about = _about(name)
         own = stages.add_parser(name, help=about, description=about)
-        if name != "report":
+        if name not in WHOLE:
             own.add_argument("--dataset", default=_dataset_of_dvc(name), help="a name under datasets in params.yaml")
     arguments = parser.parse_args(argv)
-    stage, per_dataset = arguments.stage, arguments.stage != "report"
+    stage, per_dataset = arguments.stage, arguments.stage not in WHOLE
     if per_dataset and arguments.dataset is None:
         parser.error("say which data set: --dataset NAME")
     try:
@@ -55,6 +57,11 @@ def main(argv: list[str]) -> int:
         return _fail(error, 2)
     os.chdir(layout.ROOT)
     study.make_rooms(layout.ROOT)  # by now, where `dvc exp run` works in a folder of its own
+    if stage == "inputs":  # hashes of some files: nothing to orchestrate
+        from flows.stages.inputs import write_inputs
+
+        write_inputs(params)
+        return 0
     above = [process.pid for process in (server.dvc_ancestor(),) if process is not None]
     watch.die_with(*above)
     watch.die_with_owner()

@@ -242,6 +242,7 @@ def _git(workspace: Path, *arguments: str) -> str:
 
 def collect() -> int:
     """Read the results of every data set; write curves.json, and errors.json for ``dvc exp show``."""
+    from arml.report.study import suggested_radii
     from arml.report.sweeps import headline, robust_errors
     from arml.results.parquet import read_table
     from arml.system.files import write_json
@@ -251,7 +252,8 @@ def collect() -> int:
     for dataset in params["datasets"]:
         tables = [read_table(layout.result(dataset, stage), "results") for stage in ("verify", "certify")]
         costs = read_table(layout.timings(dataset, "train"), "timings").to_pylist()
-        curves[dataset] = robust_errors(tables, dataset_spec(params, dataset).radii, costs)
+        radii = dataset_spec(params, dataset).radii or suggested_radii(tables[0], dataset)
+        curves[dataset] = robust_errors(tables, radii, costs)
     folder = layout.ROOT / FOLDER
     write_json(folder / "curves.json", curves)
     write_json(folder / "errors.json", headline(curves))

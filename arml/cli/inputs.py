@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arml.cli.console import note
 from arml.errors import DataError
 
 if TYPE_CHECKING:
+    from arml.datasets.own import OwnArrays
     from arml.datasets.spec import FloatArray, IntArray
-    from arml.datasets.tabular import OwnTable
     from arml.knn.mahalanobis import MahalanobisMetric
     from arml.learners import MetricLearner
 
@@ -24,10 +27,11 @@ __all__ = [
     "read_metric_file",
     "read_problem",
     "read_training",
+    "reading",
     "remember",
 ]
 
-SCALINGS = ("none", "minmax", "unit")
+SCALINGS = ("none", "minmax", "unit", "standard")
 EUCLIDEAN = "euclidean"
 
 
@@ -101,20 +105,19 @@ def read_training(path: Path, label: str, scaling: str | None) -> TrainingSet:
         An unknown scaling.
     """
     from arml.datasets.arrays import fingerprint, scale
-    from arml.datasets.tabular import encode_labels
 
     chosen = _scaling(scaling, None)
-    table = _read(path, label)
-    y, _, names = encode_labels(table.labels, table.labels[:0], path.name)
-    scale(table.X, table.X[:0].copy(), chosen)
+    data = _read(path, None, label)
+    scale(data.X_train, data.X_test, chosen)
     facts = {
         "files": {"train": _stamp(path)},
         "label": label,
         "scaling": chosen,
-        "class_names": names,
-        "fingerprint": fingerprint([table.X, y]),
+        "class_names": data.class_names,
+        "fingerprint": fingerprint([data.X_train, data.y_train]),
+        **({"reading": data.facts} if data.facts else {}),
     }
-    return TrainingSet(table.X, y, table.columns, facts)
+    return TrainingSet(data.X_train, data.y_train, data.columns, facts)
 
 
 def read_problem(
@@ -135,7 +138,7 @@ def read_problem(
     label : str
         Column of labels; not used for LIBSVM files.
     metric : Metric
-    scaling : {"none", "minmax", "unit"} or None
+    scaling : {"none", "minmax", "unit", "standard"} or None
         None takes the scaling that the metric was learned with, "none" where there is none.
     name : str or None
         What to call the data; None takes the test file's name without its suffix.
@@ -150,23 +153,22 @@ def read_problem(
         An unknown scaling, or another one than the metric's.
     """
     from arml.datasets.arrays import fingerprint, scale
-    from arml.datasets.tabular import encode_labels
 
     chosen = _scaling(scaling, metric.scaling)
-    known = _read(train, label)
-    asked = _read(test, label, known.columns)
-    y_train, y, names = encode_labels(known.labels, asked.labels, test.name)
-    _check_fit(metric, known, train)
-    scale(known.X, asked.X, chosen)
+    data = _read(train, test, label)
+    _check_fit(metric, data, train)
+    scale(data.X_train, data.X_test, chosen)
     facts = {
         "files": {"train": _stamp(train), "test": _stamp(test)},
         "label": label,
         "scaling": chosen,
-        "class_names": names,
-        "fingerprint": fingerprint([known.X, y_train, asked.X, y]),
+        "class_names": data.class_names,
+        "fingerprint": fingerprint([data.X_train, data.y_train, data.X_test, data.y_test]),
         "metric": metric.facts,
+        **({"reading": data.facts} if data.facts else {}),
     }
-    return Problem(known.X, y_train, asked.X[:limit], y[:limit], name or test.stem, metric, facts)
+    X, y = data.X_test[:limit], data.y_test[:limit]
+    return Problem(data.X_train, data.y_train, X, y, name or test.stem, metric, facts)
 
 
 def read_metric_file(path: Path | None) -> Metric:
@@ -222,14 +224,14 @@ def _scaling(asked: str | None, learned: str | None) -> str:
     return asked or learned or "none"
 
 
-def _check_fit(metric: Metric, table: OwnTable, path: Path) -> None:
+def _check_fit(metric: Metric, data: OwnArrays, path: Path) -> None:
     """Refuse a metric of other features than the file's."""
-    width = table.X.shape[1]
+    width = data.X_train.shape[1]
     if metric.metric is not None and metric.metric.n_features != width:
         raise DataError(
             f"{path.name}: has {width} features, the metric is for {metric.metric.n_features}: is it another file's?"
         )
-    for place, (own, learned) in enumerate(zip(table.columns, metric.columns)):
+    for place, (own, learned) in enumerate(zip(data.columns, metric.columns)):
         if own != learned:
             raise DataError(
                 f"{path.name}: feature {place + 1} is {own!r}, but the metric was learned with {learned!r} there: "
@@ -237,13 +239,42 @@ def _check_fit(metric: Metric, table: OwnTable, path: Path) -> None:
             )
 
 
-def _read(path: Path, label: str, columns: Sequence[str] = ()) -> OwnTable:
-    from arml.datasets.tabular import SUFFIXES, read_table_file
+@contextmanager
+def reading(drop: Sequence[str], options: dict[str, Any]) -> Iterator[None]:
+    """Read the files of the block as the command's options say.
 
-    _require_file(path)
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: the suffix says what a file is, and must be one of {', '.join(SUFFIXES)}")
-    return read_table_file(path, label, columns=tuple(columns), name=str(path))
+    Raises
+    ------
+    DataError
+        An option that cannot be one.
+    """
+    from arml.datasets.reading import reading_from
+
+    token = _READING.set((tuple(drop), reading_from(options)))
+    try:
+        yield
+    finally:
+        _READING.reset(token)
+
+
+_READING: ContextVar[tuple[tuple[str, ...], Any]] = ContextVar("reading")
+
+
+def _read(train: Path, test: Path | None, label: str) -> OwnArrays:
+    """Both files as arrays, not scaled; what was seen in them and done to them is said."""
+    from arml.datasets.formats import check_name
+    from arml.datasets.own import read_own_files
+    from arml.datasets.reading import PLAIN
+
+    drop, how = _READING.get(((), PLAIN))
+    for path in filter(None, (train, test)):
+        _require_file(path)
+        if how.format is None:
+            check_name(str(path))
+    data = read_own_files((train, str(train)), None if test is None else (test, str(test)), label, how, drop=drop)
+    for told in data.notes:
+        note(f"{train.name}: {told}")
+    return data
 
 
 def check_parquet(files: Sequence[Path]) -> None:

@@ -12,7 +12,8 @@ __all__ = ["Box", "Force", "Json", "K", "Label", "Limit", "Metric", "Name", "Out
 _DATA, _RESULT = "Data and metric", "Results"
 
 Train = Annotated[
-    Path, typer.Argument(metavar="TRAIN", show_default=False, help="Training points: .csv, .parquet or .libsvm.")
+    Path,
+    typer.Argument(metavar="TRAIN", show_default=False, help="Training points: CSV, Parquet, ARFF or LIBSVM text."),
 ]
 Test = Annotated[
     Path,
@@ -27,7 +28,7 @@ Label = Annotated[
     typer.Option(
         "--label",
         metavar="COL",
-        help="The column of labels (whole numbers or text). Not used for LIBSVM files.",
+        help="The column of labels (whole numbers or text). Not used for LIBSVM. *first*, *last* without header.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -45,11 +46,12 @@ Scaling = Annotated[
     str | None,
     typer.Option(
         "--scaling",
-        metavar="none|minmax|unit",
+        metavar="none|minmax|unit|standard",
         show_default=False,
         help=(
             "*none*: features as given (the default, or what the metric was fitted with). *minmax*: each feature to "
             "[0, 1] by TRAIN's least and largest value. *unit*: all features by one common shift and factor. "
+            "*standard*: each to mean 0 and variance 1. "
             "Radii are lengths in the scaled features."
         ),
         rich_help_panel=_DATA,

@@ -12,6 +12,7 @@ from arml.cli.certify import certify
 from arml.cli.check import check
 from arml.cli.console import reported
 from arml.cli.curve import curve
+from arml.cli.dialect import reads_data
 from arml.cli.fit import fit
 from arml.cli.verify import verify
 
@@ -19,7 +20,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(name="arml", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 for _command in (fit, certify, verify, attack, curve, check):
-    app.command(no_args_is_help=True)(reported(_command))
+    app.command(no_args_is_help=True)(reported(_command if _command is curve else reads_data(_command)))
 
 
 def _show_version(wanted: bool) -> None:
@@ -51,8 +52,9 @@ def _about(
 
     4. `arml curve proofs.parquet --plot curve.svg`
 
-    **Files.** CSV (a header line), Parquet or LIBSVM text, told by the suffix. Features are numbers without gaps;
-    labels whole numbers or text. Results are Parquet, one row a test point; pandas, polars and DuckDB read them.
+    **Files.** CSV, Parquet, ARFF or LIBSVM text, compressed (.gz, .bz2, .xz) or not, told by content and suffix.
+    Features are numbers; --encode and --missing make such of text and of gaps. Labels are whole numbers or text.
+    Results are Parquet, one row a test point; pandas, polars and DuckDB read them.
 
     **Units.** Radii are lengths in the features as given, unless --scaling says otherwise.
 

@@ -24,7 +24,7 @@ __all__ = [
     "stratified_split",
 ]
 
-SCALINGS = ("minmax", "unit", "image", "none")
+SCALINGS = ("minmax", "unit", "standard", "image", "none")
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,13 @@ def fit_scaling(train: FloatArray, scaling: str) -> Scaling:
     if scaling in ("image", "none"):
         span = 255.0 if scaling == "image" else 1.0
         return Scaling(np.zeros(1), np.array([span]), np.zeros(1, dtype=bool))
-    axis = 0 if scaling == "minmax" else None
+    axis = None if scaling == "unit" else 0
     low = np.atleast_1d(train.min(axis=axis))
-    with np.errstate(over="ignore"):  # an infinite span is refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite span is refused below
         spans = np.atleast_1d(train.max(axis=axis)) - low
+        if scaling == "standard":
+            same = spans == 0
+            low, spans = train.mean(axis=0), np.where(same, 0.0, train.std(axis=0))
     if not np.isfinite(spans).all():
         raise DataError("the features span more than float64 can hold; rescale the columns with huge values")
     constant = spans == 0
@@ -95,7 +98,8 @@ def scale(train: FloatArray, test: FloatArray, scaling: str) -> None:
         "minmax": (x − min) / (max − min) per feature, so that the training set fills [0, 1]; test rows may
         lie outside. A feature that is constant in the training set becomes 0 everywhere. "unit": the same
         with the minimum and maximum over all features, so that distances keep their proportions. "image": x /
-        255. "none": as they are.
+        255. "standard": (x − mean) / standard deviation per feature, of the training set; constant features become 0.
+        "none": as they are.
     """
     if scaling == "none":
         return

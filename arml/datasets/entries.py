@@ -10,19 +10,31 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from arml.datasets.formats import check_name, format_of_name
+from arml.datasets.reading import READING_KEYS, Reading, reading_from
 from arml.datasets.registry import available, get_spec
 from arml.datasets.spec import DatasetSpec, OwnData, Source
-from arml.datasets.tabular import SUFFIXES
 from arml.errors import DataError
 
 __all__ = ["spec_from_entry"]
 
 _KNOWN_SET_KEYS = ("source", "radii")
 _OWN_KEYS = {
-    "file": ("source", "file", "label", "drop", "test_file", "test_fraction", "split_seed", "scaling", "radii"),
-    "openml": ("source", "id", "label", "drop", "test_fraction", "split_seed", "scaling", "radii"),
+    "file": (
+        "source",
+        "file",
+        "label",
+        "drop",
+        "test_file",
+        "test_fraction",
+        "split_seed",
+        "scaling",
+        "radii",
+        *READING_KEYS,
+    ),
+    "openml": ("source", "id", "label", "drop", "test_fraction", "split_seed", "scaling", "radii", "encode", "missing"),
 }
-_OWN_SCALINGS = ("minmax", "unit", "none")
+_OWN_SCALINGS = ("minmax", "unit", "standard", "none")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -35,12 +47,16 @@ def spec_from_entry(name: str, entry: Mapping[str, Any] | None) -> DatasetSpec:
         Key of the entry: a name of the registry, or a new one for own data.
     entry : mapping or None
         For a name of the registry: `source` (one of its sources; absent = the default) and `radii` (absent =
-        the paper's). For own data: ``source: file``; `file` and optionally `test_file` (.csv, .parquet, .arff
-        or .libsvm, in the folder of own data); `label` (column; not for .libsvm); `drop` (list of columns
-        that are no features; not for .libsvm); `test_fraction` in (0, 1) where there is no `test_file`,
-        drawn class by class with `split_seed` (42); `scaling` "minmax" (default), "unit" (one common shift
-        and scale) or "none"; `radii`. For a data set of OpenML: ``source: openml`` and its `id`; the same
-        keys without the files, and `label` only where it is not OpenML's default target.
+        the paper's). For own data: ``source: file``; `file` and optionally `test_file` (CSV, Parquet, ARFF or
+        LIBSVM text, compressed or not, in the folder of own data); `label` (column; not for LIBSVM); `drop`
+        (list of columns that are no features; not for LIBSVM); `test_fraction` in (0, 1) where there is no
+        `test_file`, drawn class by class with `split_seed` (42); `scaling` "minmax" (default), "unit" (one
+        common shift and scale), "standard" (zero mean, unit variance) or "none"; `radii` (absent: quantiles
+        of the exact radii, chosen by the report); and how the files are read, as
+        :class:`arml.datasets.reading.Reading` explains it: `format`, `separator`, `decimal`, `thousands`,
+        `encoding`, `header`, `missing_marks`, `zero_based`, `encode`, `missing`. For a data set of OpenML:
+        ``source: openml`` and its `id`; the same keys without those of files, and `label` only where it is
+        not OpenML's default target.
 
     Returns
     -------
@@ -105,7 +121,11 @@ def _own_set(title: str, name: str, values: dict[str, Any]) -> DatasetSpec:
     seed = values.get("split_seed", 42)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise DataError(f"{title}: split_seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
-    own = (_own_files if source == "file" else _openml_set)(title, values)
+    try:
+        reading = reading_from({**values, "format": "arff"} if source == "openml" else values)
+    except DataError as error:
+        raise DataError(f"{title}: {error}") from error
+    own = (_own_files if source == "file" else _openml_set)(title, values, reading)
     if own.label in own.drop:
         raise DataError(f"{title}: drop names the label {own.label!r}")
     return DatasetSpec(
@@ -115,31 +135,45 @@ def _own_set(title: str, name: str, values: dict[str, Any]) -> DatasetSpec:
         classes=(),
         train_counts=(),
         test_counts=(),
-        radii=_radii(title, values.get("radii")),
+        radii=() if values.get("radii") is None else _radii(title, values["radii"]),
         scaling=scaling,
         origins=(Source(source, "own"),),
-        own=replace(own, split_seed=seed),
+        own=replace(own, split_seed=seed, reading=reading),
     )
 
 
-def _own_files(title: str, values: dict[str, Any]) -> OwnData:
-    file = _file(title, "file", values.get("file"))
-    test_file = None if values.get("test_file") is None else _file(title, "test_file", values["test_file"])
-    libsvm = file.endswith(".libsvm")
-    if test_file is not None and libsvm != test_file.endswith(".libsvm"):
+def _own_files(title: str, values: dict[str, Any], reading: Reading) -> OwnData:
+    file = _file(title, "file", values.get("file"), reading)
+    test_file = None if values.get("test_file") is None else _file(title, "test_file", values["test_file"], reading)
+    known = reading.format or format_of_name(file)
+    other = None if test_file is None else reading.format or format_of_name(test_file)
+    if None not in (known, other) and (known == "libsvm") != (other == "libsvm"):
         raise DataError(f"{title}: file and test_file must both be LIBSVM text, or neither")
-    label, drop = values.get("label"), _columns(title, values.get("drop"))
-    if libsvm and label is not None:
+    label, drop = _label(title, values.get("label")), _columns(title, values.get("drop"))
+    if known == "libsvm" and label is not None:
         raise DataError(f"{title}: label is for tables with columns; in LIBSVM text it comes first on each line")
-    if libsvm and drop:
+    if known == "libsvm" and drop:
         raise DataError(f"{title}: drop is for tables with named columns; LIBSVM text has none")
-    if not libsvm and not (isinstance(label, str) and label):
-        raise DataError(f"{title}: label must name the column of labels, got {label!r}")
+    if known not in (None, "libsvm") and label is None:
+        raise DataError(f"{title}: label must name the column of labels, got {values.get('label')!r}")
     fraction = _fraction(title, values.get("test_fraction"), test_file)
     return OwnData(file, label, test_file, fraction, drop=drop)
 
 
-def _openml_set(title: str, values: dict[str, Any]) -> OwnData:
+def _label(title: str, value: Any) -> str | None:
+    """The label's column; whole numbers are taken for names that YAML reads as such."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise DataError(f"{title}: label is {value!r}, as YAML reads yes, no, on and off: quote it, as in label: 'no'")
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise DataError(f"{title}: label must name the column of labels, got {value!r}; quote it if that is its name")
+    return value
+
+
+def _openml_set(title: str, values: dict[str, Any], _reading: Reading) -> OwnData:
     number, label = values.get("id"), values.get("label")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise DataError(f"{title}: id must be the number of a data set at openml.org (…/d/61: 61), got {number!r}")
@@ -169,12 +203,15 @@ def _fraction(title: str, value: Any, test_file: str | None) -> float | None:
     return float(value)
 
 
-def _file(title: str, key: str, value: Any) -> str:
+def _file(title: str, key: str, value: Any, reading: Reading) -> str:
     if not isinstance(value, str) or not value:
         raise DataError(f"{title}: {key} must name a file, got {value!r}")
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{title}: {key} must lie in the folder of own data, got {value!r}")
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{title}: {key} must end in {', '.join(SUFFIXES)}, got {value!r}")
+    if reading.format is None:
+        try:
+            check_name(value)
+        except DataError as error:
+            raise DataError(f"{title}: {key}: {error}") from error
     return value

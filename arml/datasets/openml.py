@@ -124,10 +124,10 @@ def _description(name: str, number: int) -> dict[str, Any]:
             f"data set {name!r}: OpenML says that {number} ({told.get('name')}, version {told.get('version')}) is "
             f"{told['status']}, as sets with faults are; choose an active version of it"
         )
-    if str(told.get("format", "ARFF")).lower() != "arff":
+    if str(told.get("format", "ARFF")).lower() not in ("arff", "sparse_arff"):
         raise DataError(
-            f"data set {name!r}: OpenML holds {number} ({told.get('name')}) as {told['format']}, and only dense ARFF "
-            "is read; bring it as LIBSVM text, CSV or Parquet with source: file"
+            f"data set {name!r}: OpenML holds {number} ({told.get('name')}) as {told['format']}, and only ARFF is "
+            "read; bring it as LIBSVM text, CSV or Parquet with source: file"
         )
     return dict(told)
 

@@ -9,6 +9,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import re
 import warnings
 import zlib
 from pathlib import Path
@@ -19,20 +20,23 @@ from numpy.typing import NDArray
 
 from arml.datasets.spec import FloatArray, IntArray
 from arml.errors import DataError
+from arml.system.resources import check_memory
 
 __all__ = [
+    "LABEL_LIMIT",
     "digest",
     "integer_labels",
     "looks_like_html",
     "parse_idx",
     "parse_keel",
     "parse_libsvm",
+    "parse_sparse",
     "preview",
     "read_bytes",
 ]
 
 _IDX_UINT8 = 0x08
-_LABEL_LIMIT = 2**31 - 1
+LABEL_LIMIT = 2**31 - 1
 
 
 def preview(data: bytes, length: int = 48) -> str:
@@ -119,37 +123,59 @@ def parse_libsvm(data: bytes, n_features: int | None, name: str) -> tuple[FloatA
     X : ndarray of shape (n, D)
     y : ndarray of shape (n,), int64
     """
+    sparse, labels, _ = parse_sparse(data, n_features, name, False)
+    told = f"{name}: {sparse.shape[0]} rows of {sparse.shape[1]} features, made dense,"
+    check_memory(8.0 * sparse.shape[0] * sparse.shape[1], told, "is its largest index right?")
+    X = np.ascontiguousarray(sparse.toarray(), dtype=np.float64)
+    return X, integer_labels(labels, name)
+
+
+def parse_sparse(
+    data: bytes, n_features: int | None, name: str, zero_based: bool | None
+) -> tuple[Any, NDArray[np.float64], bool]:
+    """Parse LIBSVM text as :func:`parse_libsvm`, and leave it sparse.
+
+    Parameters
+    ----------
+    zero_based : bool or None
+        Whether indices count from 0; None: they do where there is an index 0.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n, D)
+    labels : ndarray of shape (n,)
+    zero_based : bool
+    """
     from sklearn.datasets import load_svmlight_file
 
     if looks_like_html(data):
         raise DataError(f"{name}: a web page came instead of LIBSVM text ({preview(data)})")
     if not data.strip():
         raise DataError(f"{name}: the file is empty")
+    zero = _has_index_zero(data) if zero_based is None else zero_based
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sparse, labels = load_svmlight_file(io.BytesIO(data), n_features=n_features, zero_based=False)
+            sparse, labels = load_svmlight_file(io.BytesIO(data), n_features=n_features, zero_based=zero)
     except Exception as error:  # the parser raises many kinds for malformed text
         raise DataError(
-            f"{name}: is not LIBSVM text (label, then index:value with ascending indices from 1 to "
+            f"{name}: is not LIBSVM text (label, then index:value with ascending indices from {0 if zero else 1} to "
             f"{n_features or 'D'}): {error}; it starts {preview(data)}"
         ) from error
-    X = np.ascontiguousarray(sparse.toarray(), dtype=np.float64)
-    if X.shape[1] == 0:
+    if sparse.shape[1] == 0:
         raise DataError(f"{name}: has no features; it starts {preview(data)}")
-    check_finite(X, name)
-    return X, integer_labels(labels, name)
-
-
-def check_finite(X: FloatArray, name: str) -> None:
-    """Refuse NaN and infinities, saying where the first one is."""
-    finite = np.isfinite(X)
-    if not finite.all():
-        row, column = (int(v) for v in np.argwhere(~finite)[0])
+    odd = np.flatnonzero(~np.isfinite(sparse.data))
+    if len(odd):
+        row = int(np.searchsorted(sparse.indptr, odd[0], side="right"))
         raise DataError(
-            f"{name}: {int((~finite).sum())} values are NaN or infinite, the first {X[row, column]} in data row "
-            f"{row + 1}, feature {column + 1}; fill or remove them"
+            f"{name}: {len(odd)} values are NaN or infinite, the first {sparse.data[odd[0]]} in data row {row}, "
+            f"feature {sparse.indices[odd[0]] + 1}; fill or remove them"
         )
+    return sparse, labels, zero
+
+
+def _has_index_zero(data: bytes) -> bool:
+    return re.search(rb"[ \t]0:", data) is not None
 
 
 def integer_labels(labels: NDArray[np.generic], name: str) -> IntArray:
@@ -160,7 +186,7 @@ def integer_labels(labels: NDArray[np.generic], name: str) -> IntArray:
         if odd.any():
             row = int(np.flatnonzero(odd)[0])
             raise DataError(f"{name}: label {values[row]} in data row {row + 1} is not a whole number")
-    if len(values) and (int(values.max()) > _LABEL_LIMIT or int(values.min()) < -_LABEL_LIMIT):
+    if len(values) and (int(values.max()) > LABEL_LIMIT or int(values.min()) < -LABEL_LIMIT):
         raise DataError(f"{name}: labels must fit 32 bits, they go from {values.min()} to {values.max()}")
     return np.ascontiguousarray(values, dtype=np.int64)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arml.datasets import arrays
+from arml.datasets.own import OwnArrays, read_one, read_own_files
 from arml.datasets.parsing import (
     digest,
     looks_like_html,
@@ -26,7 +28,6 @@ from arml.datasets.parsing import (
     read_bytes,
 )
 from arml.datasets.spec import Content, Dataset, DatasetSpec, FloatArray, IntArray, RawFile, Source
-from arml.datasets.tabular import encode_labels, read_table_file
 from arml.errors import DataError
 from arml.system.files import sha256_file
 
@@ -74,6 +75,7 @@ def preprocess(spec: DatasetSpec, raw_dir: str | os.PathLike[str]) -> Dataset:
     """
     folder = Path(raw_dir)
     record = _read_record(spec, folder)
+    notes: tuple[str, ...] = ()
     origin = next((o for o in spec.origins if o.name == record["source"]), None)
     if origin is None:
         raise DataError(
@@ -81,7 +83,9 @@ def preprocess(spec: DatasetSpec, raw_dir: str | os.PathLike[str]) -> Dataset:
             f"{', '.join(spec.sources)}; fetch it again"
         )
     if spec.own is not None:
-        parts, names = _own_parts(spec, folder, record)
+        own = _own_arrays(spec, folder, record)
+        parts, names, notes = (own.X_train, own.y_train, own.X_test, own.y_test), own.class_names, own.notes
+        record |= {"reading": own.facts} if own.facts else {}
     else:
         raw = {f.name: _read_checked(spec, f, folder, record) for f in origin.files}
         with naming(spec):
@@ -106,6 +110,7 @@ def preprocess(spec: DatasetSpec, raw_dir: str | os.PathLike[str]) -> Dataset:
         classes=spec.classes or tuple(int(c) for c in np.unique(y_train)),
         class_names=names,
         provenance=record,
+        notes=notes,
     )
 
 
@@ -217,7 +222,7 @@ def _keel_parts(spec: DatasetSpec, origin: Source, raw: dict[str, bytes]) -> Par
 _PARSERS = {"libsvm": _libsvm_parts, "idx": _idx_parts, "keel": _keel_parts}
 
 
-def _own_parts(spec: DatasetSpec, folder: Path, record: dict[str, Any]) -> tuple[Parts, tuple[str, ...]]:
+def _own_arrays(spec: DatasetSpec, folder: Path, record: dict[str, Any]) -> OwnArrays:
     own = spec.own
     assert own is not None
     title = f"data set {spec.name!r}"
@@ -228,20 +233,21 @@ def _own_parts(spec: DatasetSpec, folder: Path, record: dict[str, Any]) -> tuple
             raise DataError(f"{title}: {file['name']} in {folder} was changed after it was fetched; fetch it again")
     told = record.get("openml", {})
     label, ignored = told.get("label", own.label), tuple(told.get("ignored", ()))
-    first = folder / files[0]["name"]
-    train = read_table_file(first, label, drop=own.drop, ignored=ignored, name=f"{title}: {own.file}")
+    how: dict[str, Any] = {"drop": own.drop, "ignored": ignored, "title": title}
+    first = folder / files[0]["name"], f"{title}: {own.file}"
     if own.test_file is not None:
-        later, name = folder / files[1]["name"], f"{title}: {own.test_file}"
-        test = read_table_file(later, label, drop=own.drop, columns=train.columns, name=name)
-        y_train, y_test, names = encode_labels(train.labels, test.labels, title)
-        return (train.X, y_train, test.X, y_test), names
-    y, _, names = encode_labels(train.labels, train.labels[:0], title)
-    _check_splittable(title, label, y, names)
-    n_test = round(float(own.test_fraction or 0.0) * len(y))
-    kept, held = arrays.stratified_split(y, n_test, own.split_seed)
-    if len(held) == 0:
-        raise DataError(f"{title}: test_fraction {own.test_fraction} of {len(y)} rows leaves no test row; raise it")
-    return (train.X[kept], y[kept], train.X[held], y[held]), names
+        return read_own_files(
+            first, (folder / files[1]["name"], f"{title}: {own.test_file}"), label, own.reading, **how
+        )
+
+    def split(y: IntArray, names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        _check_splittable(title, label, y, names)
+        kept, held = arrays.stratified_split(y, round(float(own.test_fraction or 0.0) * len(y)), own.split_seed)
+        if len(held) == 0:
+            raise DataError(f"{title}: test_fraction {own.test_fraction} of {len(y)} rows leaves no test row; raise it")
+        return kept, held
+
+    return read_one(first, label, own.reading, split, **how)
 
 
 def _check_splittable(title: str, label: str | None, y: IntArray, names: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from arml.datasets.download import DownloadError, download
+from arml.datasets.formats import known_suffixes
 from arml.datasets.openml import bring_openml
 from arml.datasets.parsing import digest, read_bytes
 from arml.datasets.preprocessing import RECORD, check_raw, naming, preprocess, size_limit
-from arml.datasets.spec import DatasetSpec, RawFile, Source
-from arml.datasets.tabular import SUFFIXES
+from arml.datasets.spec import DatasetSpec, OwnData, RawFile, Source
 from arml.datasets.toy import toy_text
 from arml.errors import DataError
 from arml.system.files import atomic_path, sha256_file, write_bytes, write_json
@@ -86,6 +87,8 @@ def fetch(
     """
     folder = Path(target_dir)
     origin = resolve_source(spec, source, mirror)
+    if spec.own is not None and origin.name == "file" and (kept := _brought_before(spec, folder, own_dir)):
+        return kept
     _clear(spec, origin, folder)
     record: dict[str, Any] = {"dataset": spec.name, "source": origin.name}
     if origin.name == "openml":
@@ -114,7 +117,7 @@ def _clear(spec: DatasetSpec, origin: Source, folder: Path) -> None:
     wanted = {file.name for file in origin.files}
     old = {file.name for other in spec.origins for file in other.files} - wanted
     if spec.own is not None:
-        old |= {f"{title}{suffix}" for title in ("data", "test") for suffix in SUFFIXES}
+        old |= {file.name for title in ("data", "test") for file in folder.glob(f"{title}*")}
         old -= {"data.arff"} if origin.name == "openml" else set()  # kept where it is the right one
     try:
         for name in sorted({RECORD, *old}):
@@ -240,15 +243,13 @@ def _copy_own(spec: DatasetSpec, folder: Path, own_dir: _PathLike | None) -> lis
     if own_dir is None:
         raise DataError(f"data set {spec.name!r} is a file of yours: say in which folder it lies with own_dir")
     files = []
-    for title, name in (("data", own.file), ("test", own.test_file)):
-        if name is None:
-            continue
+    for title, name in _own_names(own):
         path = Path(own_dir) / name
         if not path.is_file():
             raise DataError(
                 f"data set {spec.name!r}: there is no file {name!r} in {own_dir}; put it there or mend its entry"
             )
-        target = folder / f"{title}{path.suffix}"
+        target = folder / f"{title}{''.join(known_suffixes(name))}"
         with atomic_path(target) as temporary:
             try:
                 shutil.copyfile(path, temporary)
@@ -256,3 +257,26 @@ def _copy_own(spec: DatasetSpec, folder: Path, own_dir: _PathLike | None) -> lis
                 raise DataError(f"data set {spec.name!r}: cannot copy {path}: {error}") from error
         files.append({"name": target.name, "file": name, "size": target.stat().st_size, "sha256": sha256_file(target)})
     return files
+
+
+def _own_names(own: OwnData) -> list[tuple[str, str]]:
+    return [(title, name) for title, name in (("data", own.file), ("test", own.test_file)) if name is not None]
+
+
+def _brought_before(spec: DatasetSpec, folder: Path, own_dir: _PathLike | None) -> dict[str, Any] | None:
+    """The record of an earlier fetch of the same own files, whole and unaltered, where they themselves are not here."""
+    own = spec.own
+    assert own is not None
+    names = [name for _, name in _own_names(own)]
+    if own_dir is None or all((Path(own_dir) / name).is_file() for name in names):
+        return None
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        same = (record["dataset"], record["source"]) == (spec.name, "file")
+        whole = all(sha256_file(folder / file["name"]) == file["sha256"] for file in record["files"])
+        found = [file["file"] for file in record["files"]]
+        here = [(Path(own_dir) / file["file"], file["sha256"]) for file in record["files"]]
+        whole = whole and all(not path.is_file() or sha256_file(path) == came for path, came in here)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(record) if same and whole and found == names else None

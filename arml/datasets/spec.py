@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from arml.datasets.reading import Reading
+
 __all__ = ["Content", "Dataset", "DatasetSpec", "OwnData", "RawFile", "Source"]
 
 FloatArray = NDArray[np.float64]
@@ -107,6 +109,8 @@ class OwnData:
         Columns that are no features.
     openml : int or None
         Number of the data set at OpenML.
+    reading : Reading
+        How its files are read.
     """
 
     file: str
@@ -116,6 +120,7 @@ class OwnData:
     split_seed: int = 42
     drop: tuple[str, ...] = ()
     openml: int | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,10 @@ class Dataset:
     class_names : tuple of str
         Text of each class.
     provenance : Mapping
-        What `fetch` wrote down: source, files with checksums, addresses or package version.
+        What `fetch` wrote down: source, files with checksums, addresses or package version; of own data also what
+        was encoded, filled or left out.
+    notes : tuple of str
+        What was seen in own files, and done to them, for people.
     """
 
     name: str
@@ -208,6 +216,7 @@ class Dataset:
     classes: tuple[int, ...]
     class_names: tuple[str, ...] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         n, d = self.X_train.shape

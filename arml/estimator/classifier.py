@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from arml.estimator.metrics import check_weights, chosen_metric
 from arml.estimator.robustness import RobustnessMixin
 from arml.estimator.scaling import fit_scaler
 from arml.knn.mahalanobis import as_metric
@@ -23,7 +24,9 @@ from arml.validation import (
     as_array,
     check_estimator_features,
     check_estimator_labels,
+    check_labels,
     check_n_neighbors,
+    check_spread,
 )
 
 __all__ = ["MahalanobisKNN"]
@@ -42,14 +45,22 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
     ----------
     n_neighbors : int, default=1
         K.
-    metric : None, "euclidean", ndarray of shape (D, D), MahalanobisMetric or learner, default=None
-        M; None is the Euclidean metric. A fitted learner gives its metric. An unfitted one (such as ``ARML()``) is
+    metric : None, "euclidean", "mahalanobis", ndarray, MahalanobisMetric or learner, default=None
+        M of shape (D, D), or its diagonal of shape (D,); None is the Euclidean metric.
+        A fitted learner gives its metric. An unfitted one (such as ``ARML()``) is
         cloned and fitted on the scaled training set, so that its parameters can be searched (``metric__max_iter``);
         scikit-learn's ``clone`` and searches unfit a fitted one too: to keep its metric there, pass its matrix.
     scaling : None, "none", "minmax", "unit", "image" or scaler, default=None
         What is done to features first. "minmax": each to [0, 1] over the training set; "unit": the same with one range
         for all features; "image": x / 255. Or scikit-learn's MinMaxScaler, StandardScaler, MaxAbsScaler or
         RobustScaler: as it is where it is fitted, else a clone fitted on the training set.
+
+    components : ndarray of shape (r, D), optional
+        G, with M = GᵀG, in place of ``metric``.
+    metric_params : dict, optional
+        {"VI": M} with ``metric="mahalanobis"``, or {"V": its inverse}, as scikit-learn's K-NN takes them.
+    weights : "uniform"
+        Each neighbour has one vote: no certificate covers votes by distance, and others are refused.
 
     Attributes
     ----------
@@ -89,10 +100,22 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
     [0.0, 0.5, 1.0]
     """
 
-    def __init__(self, n_neighbors: int = 1, metric: Any = None, scaling: Any = None) -> None:
+    def __init__(
+        self,
+        n_neighbors: int = 1,
+        metric: Any = None,
+        scaling: Any = None,
+        *,
+        components: Any = None,
+        metric_params: Any = None,
+        weights: str = "uniform",
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.metric = metric
         self.scaling = scaling
+        self.components = components
+        self.metric_params = metric_params
+        self.weights = weights
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MahalanobisKNN:
         """Scale, learn the metric where ``metric`` is an unfitted learner, and keep the training set (a copy).
@@ -115,13 +138,16 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         features = check_estimator_features(self, X, reset=True)
         labels = check_estimator_labels(self, y, len(features))
         check_n_neighbors(self.n_neighbors, len(features))
+        check_weights(self.weights)
         self.scaler_ = fit_scaler(self.scaling, features, getattr(self, "feature_names_in_", None))
         scaled = self.scaler_.transform(features)
         if scaled is features:
             scaled = features.copy()
-        self.metric_ = self.metric
-        if _is_unfitted(self.metric):
-            self.metric_ = clone(self.metric).fit(scaled, labels)
+        metric = chosen_metric(self.metric, self.components, self.metric_params)
+        check_spread(scaled)
+        self.metric_ = metric
+        if _is_unfitted(metric):
+            self.metric_ = clone(metric).fit(scaled, labels)
         read = as_metric(self.metric_, features.shape[1])
         if not hasattr(self.metric_, "fit"):
             self.metric_ = read
@@ -170,7 +196,9 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy on X of shape (n, D) with labels y of shape (n,), with ``sample_weight`` of shape (n,) weighted."""
-        return float(super().score(X, as_array(y, "y"), sample_weight))
+        labels = as_array(y, "y")
+        labels = check_labels(labels, len(labels)) if labels.ndim == 1 else labels
+        return float(super().score(X, labels, sample_weight))
 
 
 def _is_unfitted(metric: Any) -> bool:

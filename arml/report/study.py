@@ -191,6 +191,7 @@ def build_study(
     names = sorted(set(column(table, "dataset").tolist()), key=dataset_rank)
     if not names:
         raise DataError("there are no results to report: every table is empty; run verify, certify and attack")
+    radii = {name: tuple(radii.get(name, ())) or suggested_radii(table, name) for name in names}
     missing = [name for name in names if not any(radius > 0 for radius in radii.get(name, ()))]
     if missing:
         raise DataError(f"no positive radius is given for {', '.join(missing)}; the report needs one")
@@ -211,6 +212,26 @@ def build_study(
         checked=sum(verdicts.num_rows for verdicts in checks),
         certificates=_proved_rows(table),
     )
+
+
+def suggested_radii(table: pa.Table, dataset: str) -> tuple[float, ...]:
+    """Radii for a data set that names none: quantiles of the exact radii of its right answers, rounded, from 0 on.
+
+    Of the Euclidean 1-NN where there is one, else of the first method; () where no exact radius is above 0.
+    """
+    import numpy as np
+
+    chosen = (column(table, "dataset") == dataset) & (column(table, "kind") == "exact")
+    chosen &= column(table, "n_neighbors") == 1
+    methods = sorted(set(column(table, "method")[chosen].tolist()), key=method_rank)
+    if not methods:
+        return ()
+    lower = column(table, "lower")[chosen & (column(table, "method") == methods[0])].astype(float)
+    positive = lower[np.isfinite(lower) & (lower > 0)]
+    if not positive.size:
+        return ()
+    quantiles = np.quantile(positive, (0.1, 0.25, 0.5, 0.75, 0.9), method="lower")
+    return (0.0, *sorted({float(f"{value:.2g}") for value in quantiles}))
 
 
 def _proved_rows(table: pa.Table) -> int:

@@ -13,14 +13,16 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Meter", "recorded_warnings", "single_threaded"]
+from arml.errors import DataError
+
+__all__ = ["Meter", "available_memory", "check_memory", "gibibytes", "recorded_warnings", "single_threaded"]
 
 _SAMPLING_INTERVAL = 0.02
 _PROCESS_STATUS = Path("/proc/self/status")
@@ -36,6 +38,43 @@ def resident_mib() -> float:
 
         unit = 1024 * 1024 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def available_memory() -> float:
+    """Bytes that this process may still take: what the machine says is free, and no more than its group is allowed."""
+    found = []
+    with suppress(OSError, IndexError, ValueError):
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+        found.append(1024 * float(told.split("MemAvailable:")[1].split()[0]))
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # "max" where there is no limit
+        limit = float((group / "memory.max").read_text(encoding="ascii"))
+        found.append(limit - float((group / "memory.current").read_text(encoding="ascii")))
+    return max(min(found), 0.0) if found else float("inf")
+
+
+def check_memory(needed: float, what: str, advice: str) -> None:
+    """Refuse what would not fit this machine's memory, before it is tried.
+
+    Parameters
+    ----------
+    needed : float
+        Bytes.
+    what, advice : str
+        What needs them, and what to do instead, for the message.
+
+    Raises
+    ------
+    DataError
+    """
+    free = available_memory()
+    if needed > free:
+        raise DataError(f"{what} would take {gibibytes(needed)} of memory, {gibibytes(free)} are free: {advice}")
+
+
+def gibibytes(size: float) -> str:
+    """A number of bytes for people."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**29 else f"{size / 2**20:.1f} MiB"
 
 
 class Meter:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 
@@ -11,6 +12,9 @@ from flows import layout
 from flows.params import current_params
 from flows.tasks.parts import Job, prune
 from flows.tasks.single import run_single
+
+if TYPE_CHECKING:
+    from arml.datasets import DatasetSpec
 
 
 def _may_recover(_task: Any, _run: Any, state: Any) -> bool:
@@ -30,7 +34,7 @@ def fetch_files(job: Job) -> dict[str, Any]:
     started = time.monotonic()
     spec = spec_from_entry(job["dataset"], job["params"])
     target = layout.raw(job["dataset"])
-    record = fetch(spec, job["params"].get("source"), target, own_dir=layout.own())
+    record = fetch(spec, job["params"].get("source"), target, own_dir=own_folder(spec))
     prune(target, [target / "source.json", *(target / file["name"] for file in record["files"])])
     size = sum(file["size"] for file in record["files"])
     print(
@@ -39,6 +43,12 @@ def fetch_files(job: Job) -> dict[str, Any]:
         flush=True,
     )
     return record
+
+
+def own_folder(spec: DatasetSpec) -> Path:
+    """The folder of the data set's own file."""
+    file = layout.own_file(spec.own.file) if spec.own is not None else None
+    return layout.own() if file is None or spec.own is None else file.parents[len(Path(spec.own.file).parts) - 1]
 
 
 @flow(name="download", flow_run_name="download {dataset}")

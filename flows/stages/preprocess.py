@@ -35,6 +35,8 @@ def make_splits(job: Job) -> dict[str, Any]:
     write_split(train, data.X_train, data.y_train, facts)
     write_split(test, data.X_test, data.y_test, facts)
     prune(train.parent, [train, test])
+    for told in data.notes:
+        print(f"preprocess {name}: {told}", flush=True)
     print(
         f"preprocess {name}: {len(data.y_train)} training and {len(data.y_test)} test points, "
         f"{data.X_train.shape[1]} features, {len(data.classes)} classes",

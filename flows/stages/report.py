@@ -38,6 +38,10 @@ def write_reports(params: dict[str, Any]) -> int:
         radii={name: dataset_spec(params, name).radii for name in names},
         params={key: value for key, value in params.items() if key not in SETTINGS},
     )
+    for name in names:
+        if not dataset_spec(params, name).radii:
+            told = ", ".join(f"{radius:g}" for radius in study.radii[name])
+            print(f"report: radii of {name}, by quantiles of its exact radii: [{told}]", flush=True)
     there = {name: folder for name, folder in layout.APPENDICES.items() if (folder / "index.md").is_file()}
     appendices = [read_appendix(folder, name) for name, folder in there.items()]
     written = write_report(study, layout.REPORTS, toy=fit_toy(params["methods"], params["seed"]), appendices=appendices)

@@ -105,10 +105,25 @@ def prepare(commit: str) -> Path:
         name, address = line.split()[:2]
         if Path(address).is_absolute():  # a folder that the config may name from where it lies itself
             dvc("remote", "modify", "--local", name, "url", address)
-    link, files = CLONE / "data" / "own", layout.own()
-    if files.is_dir() and not link.exists():
-        link.symlink_to(files, target_is_directory=True)
+    _bring_own()
     return CLONE
+
+
+def _bring_own() -> None:
+    """Bring own files into the clone: as the commit has them where DVC tracks them, else as they lie in the project."""
+    here, there = layout.own(), CLONE / "data" / "own"
+    if there.is_symlink():
+        there.unlink()
+    there.mkdir(parents=True, exist_ok=True)
+    tracked = [str(file.relative_to(CLONE)) for file in sorted(there.rglob("*.dvc"))]
+    if tracked:
+        dvc("checkout", "--force", *tracked)  # what is not in the cache, `dvc pull` brings
+    for link in [path for path in there.iterdir() if path.is_symlink() and not path.exists()]:
+        link.unlink()
+    for file in sorted(here.iterdir()) if here.is_dir() else ():
+        link = there / file.name
+        if not (link.exists() or file.suffix == ".dvc" or (there / f"{file.name}.dvc").exists()):
+            link.symlink_to(file, target_is_directory=file.is_dir())
 
 
 def has_remote() -> bool:

@@ -69,21 +69,21 @@ def lay_out(name: str, params: Mapping[str, Any], header: str) -> Path:
         _mirror(layout.ROOT / folder, workspace / folder)
     for file in FILES:
         _copy(layout.ROOT / file, workspace / file)
+    own, link = layout.own(), workspace / "data" / "own"
+    if own.is_dir() and not link.exists():
+        link.symlink_to(own, target_is_directory=True)
     make_rooms(workspace)
     for appendix in layout.APPENDICES.values():
         if not (params["runtime"] and "runtime" in appendix.parts):  # which the study makes itself
             _mirror(appendix, workspace / appendix.relative_to(layout.ROOT))
-    own, link = layout.own(), workspace / "data" / "own"
-    if own.is_dir() and not link.exists():
-        link.symlink_to(own, target_is_directory=True)
     write(workspace / "params.yaml", header + yaml.safe_dump(dict(params), sort_keys=False))
     (workspace / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
     return workspace
 
 
 def make_rooms(workspace: Path) -> None:
-    """Make what the report reads and the study may not have (appendices, networks): DVC wants it, if only empty."""
-    for folder in (*layout.APPENDICES.values(), layout.DATA / "networks"):
+    """Make what stages read and the study may not have (own files, appendices, networks): DVC wants it, if empty."""
+    for folder in (layout.own(), *layout.APPENDICES.values(), layout.DATA / "networks"):
         (workspace / folder.relative_to(layout.ROOT)).mkdir(parents=True, exist_ok=True)
 
 

@@ -21,7 +21,8 @@ from flows import stage as stage_module
 VICTIMS = ("main", "holder", "dvc", "stage", "fork server", "flow", "worker", "server")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 # as DVC names those of the toy study
-STAGES = tuple(s if s == "report" else f"{s}@toy" for s in stage_module.STAGES if not s.startswith("runtime"))
+OUTSIDE = ("runtime", "inputs")  # that no flow runs in the toy study
+STAGES = tuple(s if s == "report" else f"{s}@toy" for s in stage_module.STAGES if not s.startswith(OUTSIDE))
 
 
 def wait_for(condition: Callable[[], object], limit: float) -> bool:

@@ -79,7 +79,11 @@ def test_git_holds_reports_and_pointers_but_no_data(finished: tuple[Workspace, s
     workspace, _ = finished
     tracked = git("ls-files", cwd=workspace.path).split()
     assert "dvc.lock" in tracked and "reports/index.md" in tracked
-    assert [name for name in tracked if name.startswith("data/")] == ["data/.gitignore"]
+    assert [name for name in tracked if name.startswith("data/")] == [
+        "data/.gitignore",
+        "data/networks/README.md",
+        "data/own/README.md",
+    ]
 
 
 def test_a_param_of_arml_retrains_only_arml(study: Workspace) -> None:
@@ -125,7 +129,6 @@ def test_metrics_and_curves_of_two_runs_are_compared_by_dvc(study: Workspace) ->
 def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:
     rows = [f"{i % 2},{i % 7},{(i * i) % 5 + 3 * (i % 2)}" for i in range(60)]
     own = study.path / "data" / "own"
-    own.mkdir()
     (own / "mine.csv").write_text("\n".join(["kind,a,b", *rows]) + "\n")
     params = study.params()
     params["datasets"]["mine"] = {
@@ -136,10 +139,16 @@ def test_an_added_data_set_runs_only_its_stages(study: Workspace) -> None:
     output = study.repro()
     run = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     stages = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
-    assert run == {f"{stage}@mine" for stage in stages} | {"report"}
+    assert run == {f"{stage}@mine" for stage in stages} | {"inputs", "report"}
+    assert "DVC tracks data/own/mine.csv now" in output and (own / "mine.csv.dvc").is_file()
     assert "preprocess mine: 45 training and 15 test points" in output
     assert study.hashes("data/results/toy", "data/work/toy") == before
     assert "mine" in (study.path / "reports" / "index.md").read_text()
+    (own / "mine.csv").write_text("\n".join(["kind,a,b", "1,0,3", *rows[1:]]) + "\n")
+    assert "preprocess mine" in study.repro("preprocess@mine")  # an edited file is noticed
+    params["datasets"]["mine"]["radii"] = [0, 0.2]
+    study.set_params(params)
+    assert "Stage 'download@mine' didn't change" in study.repro("download@mine")
 
 
 def test_tightening_can_be_switched_off(study: Workspace) -> None:

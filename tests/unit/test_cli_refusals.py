@@ -100,7 +100,7 @@ def test_files_that_do_not_fit_are_named(data, tmp_path: Path) -> None:
     assert "test labels 'oak' do not occur" in refusal("certify", train, gap, *label)
     table = tmp_path / "train.xlsx"
     table.write_bytes(b"PK")
-    assert "must be one of .csv, .parquet" in refusal("certify", table, test, *label)
+    assert "is a spreadsheet (.xlsx); CSV, Parquet" in refusal("certify", table, test, *label)
     metric = tmp_path / "metric.npz"
     run("fit", train, *label, "--method", "euclidean", "--scaling", "minmax", "--out", metric)
     turned = write_csv(tmp_path / "turned.csv", X_train[:, ::-1], y_train, ("age", "girth", "height"))

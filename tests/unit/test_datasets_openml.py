@@ -154,7 +154,7 @@ def nominal(header):
     [
         (
             document(nominal(HEADER), [f"0.5,1,low,{NAMES[k % 3]}" for k in range(9)]),
-            r"'width' \(string\), 'count' \(string, e\.g\. 'low'\) are not numeric; .*drop: \['width', 'count'\]",
+            r"column 'count' \(string, e\.g\. 'low'\) is not numeric; .*encode: one-hot, .*drop: \['count'\]",
         ),
         (
             document(lines=[*rows(), "?,1,2,three", "1,?,?,three"]),
@@ -163,7 +163,11 @@ def nominal(header):
         (document(lines=[*rows(), "1,2,3,?"]), r"'class' has 1 empty labels, the first \(None\) in data row 61"),
         (document(lines=[*rows(), "1,2,x,three"]), "rows do not fit its header: .*column 'count'.*'x'"),
         (document(lines=[*rows(), "1,2,three"]), "rows do not fit its header"),
-        (document(lines=["{0 1, 3 three}"]), "is sparse ARFF"),
+        (document(lines=["{0 1, 4 three}"]), "data row 1 should be {index value, …} with indices from 0 to 3"),
+        (
+            document(lines=[*rows(), "1,2,3,'four'"]),
+            r"data row 61 has 'four' in 'class', whose values the header declares",
+        ),
         (HEADER.encode(), "has a header but no rows"),
         (b"a,b,class\n1,2,x\n", "is not ARFF: it has no line @data; it starts 'a,b"),
         (
@@ -209,7 +213,7 @@ UNKNOWN = b'{"error":{"code":"111","message":"Unknown dataset"}}'
         (lambda it: publish(it, md5_checksum=...), DataError, "not what was expected .*md5_checksum"),
         (lambda it: publish(it, url="file:///etc/hostname"), DataError, "only http and https addresses"),
         (lambda it: publish(it, status="deactivated"), DataError, r"61 \(kinds, version 2\) is deactivated.*active"),
-        (lambda it: publish(it, format="Sparse_ARFF"), DataError, "holds 61 .kinds. as Sparse_ARFF, and only dense"),
+        (lambda it: publish(it, format="CSV"), DataError, "holds 61 .kinds. as CSV, and only ARFF is"),
     ],
 )
 def test_a_server_that_fails_leaves_nothing_behind_and_the_next_fetch_is_right(openml, tmp_path, change, kind, says):
@@ -252,7 +256,7 @@ def test_values_are_those_of_another_reader(tmp_path, quote):
 
     text = document().decode().replace("'", quote)
     (tmp_path / "x.arff").write_text(text)
-    table = arff.read_arff(tmp_path / "x.arff", "x")
+    table, _ = arff.parse_arff((tmp_path / "x.arff").read_bytes(), "x")
     expected = _arff.load(text)
     assert table.column_names == [name for name, _ in expected["attributes"]]
     assert [list(row.values()) for row in table.to_pylist()] == expected["data"]

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.exceptions import DataConversionWarning
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import arml
 from arml.learners import METHODS, make_learner
@@ -30,6 +30,8 @@ FEATURES = {
     "polars": pl.DataFrame(X, schema=NAMES),
     "torch": torch.tensor(X, dtype=torch.float32, requires_grad=True),
     "torch bfloat16": torch.tensor(X).bfloat16(),
+    "sparse": sp.csr_matrix(X),
+    "sparse array": sp.csc_array(X),
 }
 LABELS = {
     "list": Y.tolist(),
@@ -41,6 +43,9 @@ LABELS = {
     "torch": torch.tensor(Y),
     "text": TEXT,
     "bool": Y == 1,
+    "object integers": Y.astype(object),
+    "object booleans": (Y == 1).astype(object),
+    "object floats": Y.astype(float).astype(object),
 }
 
 
@@ -111,8 +116,8 @@ def test_feature_names_are_kept_and_compared(frame):
 @pytest.mark.parametrize(
     ("features", "error", "message"),
     [
-        (sp.csr_matrix(X), ValueError, r"is sparse \(csr_matrix\), which is not supported: pass a dense array"),
-        (sp.coo_array(X), ValueError, "is sparse"),
+        (sp.csr_matrix(X + 1j), ValueError, r"is sparse \(csr_matrix\), which is not supported: pass a dense array"),
+        (sp.csr_array((40, 10**12)), ValueError, r"sparse 40 × 1000000000000, made dense would take .* GiB of memory"),
         (torch.tensor(X).to_sparse(), ValueError, "is sparse"),
         (X + 1j, ValueError, "Complex data not supported"),
         (X[:, :1].astype("datetime64[s]"), ValueError, "holds dates"),
@@ -149,6 +154,10 @@ def test_bad_features_read_the_same_everywhere(features, error, message):
         (pl.Series([None, *TEXT[1:]]), r"has 1 missing label\(s\), the first at row 0"),
         (np.array([0, *TEXT[1:]], dtype=object), "labels of one kind"),
         (sp.csr_matrix(Y[:, None]), "is sparse"),
+        (np.array([pd.NA, *TEXT[1:]], dtype=object), r"has 1 missing label\(s\), the first at row 0"),
+        (np.array([t.encode() for t in TEXT]), "holds byte strings such as b'class"),
+        (pd.cut(pd.Series(X[:, 0]), 2), "holds Interval such as"),
+        (np.where(Y, 1.5, 0).astype(object), "Unknown label type"),
         (np.zeros(40, dtype=int), "at least two classes, got one class"),
     ],
 )
@@ -167,3 +176,13 @@ def test_a_column_of_labels_is_taken_with_a_warning():
     with pytest.warns(DataConversionWarning):
         knn = arml.MahalanobisKNN().fit(X, pd.DataFrame({"label": Y}))
     assert list(knn.classes_) == [0, 1]
+
+
+def test_the_last_column_of_a_table_of_objects_is_scored_and_searched():
+    labels = pd.DataFrame({"x": X[:, 0], "name": "n", "kind": Y}).to_numpy()[:, -1]
+    assert labels.dtype == object
+    knn = arml.MahalanobisKNN(3).fit(X, labels)
+    assert knn.score(X, labels) == arml.MahalanobisKNN(3).fit(X, Y).score(X, Y)
+    assert np.isfinite(cross_val_score(arml.MahalanobisKNN(3), X, labels, cv=3)).all()
+    search = GridSearchCV(arml.MahalanobisKNN(), {"n_neighbors": [1, 3]}, cv=3).fit(X, labels)
+    assert np.isfinite(search.best_score_)
