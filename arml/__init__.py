@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arml.intervals.radii import radius_intervals
     from arml.knn.mahalanobis import MahalanobisMetric
     from arml.learners import ARML, ITML, LFDA, LMNN, NCA, Euclidean, load_learner
+    from arml.prototypes.estimator import RobustPrototypes
     from arml.verify.radii import exact_radii
 
 __version__ = "0.2.0"
@@ -34,6 +35,7 @@ _HOMES = {
     "MahalanobisKNN": "arml.estimator.classifier",
     "MahalanobisMetric": "arml.knn.mahalanobis",
     "NCA": "arml.learners",
+    "RobustPrototypes": "arml.prototypes",
     "boundary_attack": "arml.attacks",
     "certified_radii": "arml.certify",
     "exact_radii": "arml.verify",
@@ -53,6 +55,7 @@ __all__ = [
     "Euclidean",
     "MahalanobisKNN",
     "MahalanobisMetric",
+    "RobustPrototypes",
     "__version__",
     "boundary_attack",
     "certified_radii",

@@ -2,7 +2,7 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from arml import ARML, ITML, LFDA, LMNN, NCA, Euclidean, MahalanobisKNN
+from arml import ARML, ITML, LFDA, LMNN, NCA, Euclidean, MahalanobisKNN, RobustPrototypes
 from arml.networks import NetworkClassifier
 
 _SCORES = (
@@ -34,6 +34,7 @@ def expected(estimator):
         ITML(n_constraints=40, max_iter=50),
         LFDA(),
         ARML(max_iter=10),
+        RobustPrototypes(n_prototypes=5, max_iter=100),
         NetworkClassifier(hidden=(16,), epochs=30, learning_rate=0.02),
     ],
     expected_failed_checks=expected,
