@@ -147,11 +147,11 @@ def test_an_interrupted_command_loses_no_file_and_ends_with_130(data, tmp_path: 
     run("certify", *data, "-k", 3, "--out", rows)
     script = """
 import os, signal, sys, time
-import arml.certify
+import arml.certify.radii
 def interrupted(*arguments, **options):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(30)
-arml.certify.certify_points = interrupted
+arml.certify.radii.certify_points = interrupted
 from arml.cli import main
 main()
 """
