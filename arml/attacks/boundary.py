@@ -8,7 +8,6 @@ converged. So a point's result is the same, bit for bit, in any batch.
 
 from __future__ import annotations
 
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from arml.attacks.options import check_count
 from arml.attacks.proposals import CONVERGED_BELOW, Proposals
 from arml.attacks.result import AttackResult
 from arml.knn.reference import ReferenceSet, reference_set
+from arml.system.rebuilt import rebuilt
 
 __all__ = ["boundary_attack", "boundary_points"]
 
@@ -162,11 +162,6 @@ def _run_foolbox(X: Floats, starts: Floats, proposals: Proposals, forward: Forwa
         candidates, spherical = proposals(*(tensor.raw for tensor in state))
         return astensor(candidates), astensor(spherical)
 
-    # foolbox's function with one global name replaced, for this call only: nothing that other threads see
-    original = module.BoundaryAttack.run
-    if "draw_proposals" not in original.__code__.co_names or original.__closure__:
-        raise ImportError("arml needs foolbox 3.3.4, whose BoundaryAttack draws its proposals by draw_proposals")
-    run = FunctionType(original.__code__, {**vars(module), "draw_proposals": draw_proposals})
-    run.__kwdefaults__ = original.__kwdefaults__
+    run = rebuilt(module.BoundaryAttack.run, draw_proposals=draw_proposals)
     attack = module.BoundaryAttack(steps=steps, source_step_convergance=CONVERGED_BELOW)
     return np.asarray(run(attack, model, X, criterion, starting_points=starts), dtype=np.float64)

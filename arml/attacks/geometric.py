@@ -234,6 +234,8 @@ class Search:
 
     def _descend(self, cell: Cell | None) -> None:
         """From cell to cell while the way gets shorter."""
+        # δ lies in cell_at(δ), so the way into that is no longer; each step is shorter by a share, or the last. There
+        # are finitely many cells, and none is entered twice: it ends, at a δ that is shortest in a cell around it.
         limit = _SLACK * self.norm
         while cell is not None and cell.key not in self._tried:
             self._tried.add(cell.key)
@@ -285,6 +287,7 @@ class Search:
         around = self.around
         scores = around.scores(delta)
         rows = around.reference.class_rows(rival)
+        # c wins with as many votes as y has, or one more (c > y); so many points it must have, and the front K − q
         q = min(self._spared(rival), rows.stop - rows.start - (rival > around.code))
         if q < 0 or around.n_neighbors - q > around.outside.size:
             return None
@@ -314,6 +317,8 @@ class Search:
         cell = around.cell_at(best.delta)
         if cell is None:
             return
+        # λ is how fast the norm falls as a half-space gives way: the point with the largest sum of λ is swapped first.
+        # One of the front gives way to the next of its kind, one of the spared (or others) to what bounds from behind.
         scores = around.scores(best.delta)
         weight: dict[int, float] = {}
         for (far, near), multiplier in zip(best.pairs, best.multipliers.tolist(), strict=True):

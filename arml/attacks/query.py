@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import FunctionType, SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.result import AttackResult
 from arml.knn.reference import ReferenceSet, reference_set
+from arml.system.rebuilt import rebuilt_methods
 
 __all__ = ["hopskipjump_attack", "hopskipjump_points", "pointwise_attack", "pointwise_points"]
 
@@ -75,7 +76,7 @@ def hopskipjump_points(
         load_foolbox()
         from foolbox.attacks import hop_skip_jump as module
 
-        return _one_by_one(queries, module, partial(module.HopSkipJumpAttack, steps=steps))
+        return _one_by_one(queries, partial(module.HopSkipJumpAttack, steps=steps))
 
     return attack_from_starts(
         reference, X, y, n_neighbors, run,
@@ -126,7 +127,7 @@ def pointwise_points(
         load_foolbox()
         from foolbox.attacks import pointwise as module
 
-        return _one_by_one(queries, module, module.PointwiseAttack)
+        return _one_by_one(queries, module.PointwiseAttack)
 
     return attack_from_starts(
         reference, X, y, n_neighbors, run,
@@ -134,12 +135,12 @@ def pointwise_points(
     )  # fmt: skip
 
 
-def _one_by_one(queries: Queries, module: Any, make: Callable[[], Any]) -> Floats:
+def _one_by_one(queries: Queries, make: Callable[[], Any]) -> Floats:
     """Run an attack of foolbox for each row by itself; a row that it gives up on stays at its start."""
     ends = queries.starts.copy()
     for row in range(len(ends)):
         one = queries.alone(row)
-        attack = _rebound(make(), module, one.generators[0], one.low[0], one.high[0])
+        attack = _rebuilt_attack(make(), one.generators[0], one.low[0], one.high[0])
         model, criterion = decision_model(partial(one.forward(), active=np.ones(1, dtype=bool)))
         try:
             ends[row] = attack.run(model, one.points, criterion, starting_points=one.starts)[0]
@@ -148,7 +149,7 @@ def _one_by_one(queries: Queries, module: Any, make: Callable[[], Any]) -> Float
     return ends
 
 
-def _rebound(attack: Any, module: Any, generator: np.random.Generator, low: Floats, high: Floats) -> Any:
+def _rebuilt_attack(attack: Any, generator: np.random.Generator, low: Floats, high: Floats) -> Any:
     """The attack with the random numbers and the clipping of its module replaced: for this object only."""
     import eagerpy as ep
     from eagerpy.astensor import astensor
@@ -175,11 +176,6 @@ def _rebound(attack: Any, module: Any, generator: np.random.Generator, low: Floa
         def __getattr__(self, name: str) -> Any:
             return getattr(np, name)
 
-    names = {**vars(module), "ep": Tensors(), "np": Numbers()}
-    kind = type(attack)
-    for name, function in vars(kind).items():
-        if isinstance(function, FunctionType):
-            copy = FunctionType(function.__code__, names, name, function.__defaults__, function.__closure__)
-            copy.__kwdefaults__ = function.__kwdefaults__
-            setattr(attack, name, copy.__get__(attack))
+    for name, function in rebuilt_methods(type(attack), ep=Tensors(), np=Numbers()).items():
+        setattr(attack, name, MethodType(function, attack))
     return attack

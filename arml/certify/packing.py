@@ -52,6 +52,9 @@ class Packing:
         are. Rivals are packed by their closed forms, smallest first, until the next exceeds the column_rank-th smallest
         packed, and no more than some dozens beyond ``column_rank``.
         """
+        # Let v_j be j's bound. Where `column_rank` rivals are no farther than all but row_rank − 1 of the class, each
+        # has cost v_j, the last of them at least the column_rank-th smallest v. With the packed values and, for the
+        # rivals left, their closed forms (v_j ≥ closed_j ≥ floor_j), that order is min(within, left) at least.
         pairs = self.pairs
         base = pairs.order(self.own, rivals, row_rank, column_rank, used)
         distances = pairs.d[self.own]
@@ -83,6 +86,9 @@ class Packing:
         normals = reference.w[near] - reference.w[j]
         offsets = (pairs.d[near] - pairs.d[j]) / 2.0
         alone = pairs.bounds(near, np.array([j]))[:, 0]
+        # row_rank groups, row_rank − 1 positives to be spared: one group is whole, and its bound must be paid. Groups
+        # stay disjoint (`free`), and a positive more never lowers a group's bound: the smallest of them is what counts,
+        # so the weakest group is fed. A group that contradicts itself (Farkas) can never be passed: its bound is huge.
         leaders = np.argsort(-alone, kind="stable")[:row_rank]
         free = np.ones(near.size, dtype=bool)
         groups = [MinNormPoint(reference.n_features) for _ in leaders]

@@ -60,12 +60,9 @@ def attack(
     out: options.Out = None,
     points: Annotated[
         Path | None,
-        typer.Option(
+        options.output_file(
             "--points",
-            metavar="FILE",
-            show_default=False,
-            help="Write the changed points (scaled features) and what the classifier says there to this Parquet file.",
-            rich_help_panel="Results",
+            "Write the changed points (scaled features) and what the classifier says there to this Parquet file.",
         ),
     ] = None,
     as_json: options.Json = False,

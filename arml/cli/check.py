@@ -37,24 +37,15 @@ def check(
     label: options.Label = "label",
     metric: Annotated[
         list[Path] | None,
-        typer.Option(
+        options.about_data(
             "--metric",
-            metavar="FILE",
-            show_default=False,
-            help="The metric that the certificates are about; once for each method in the files. Euclidean needs none.",
-            rich_help_panel="Data and metric",
+            "FILE",
+            "The metric that the certificates are about; once for each method in the files. Euclidean needs none.",
         ),
     ] = None,
     scaling: options.Scaling = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            show_default=False,
-            help="Write the verdicts, one a certificate, to this Parquet file.",
-            rich_help_panel="Results",
-        ),
+        Path | None, options.output_file("--out", "Write the verdicts, one a certificate, to this Parquet file.")
     ] = None,
     as_json: options.Json = False,
     force: options.Force = False,

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Box", "Force", "Json", "K", "Label", "Limit", "Metric", "Name", "Out", "Scaling", "Seed", "Test", "Train"]
+__all__ = [
+    "Box",
+    "Force",
+    "Json",
+    "K",
+    "Label",
+    "Limit",
+    "Metric",
+    "Name",
+    "Out",
+    "Scaling",
+    "Seed",
+    "Test",
+    "Train",
+    "about_data",
+    "output_file",
+]
 
 _DATA, _RESULT = "Data and metric", "Results"
+
+
+def about_data(flag: str, metavar: str, help: str, **more: Any) -> Any:
+    """An option that says what the data are or how they are read, without a default worth showing."""
+    return typer.Option(flag, metavar=metavar, show_default=False, help=help, rich_help_panel=_DATA, **more)
+
+
+def output_file(flag: str, help: str) -> Any:
+    """An option that names a file to write."""
+    return typer.Option(flag, metavar="FILE", show_default=False, help=help, rich_help_panel=_RESULT)
+
 
 Train = Annotated[
     Path,
@@ -34,50 +61,25 @@ Label = Annotated[
 ]
 Metric = Annotated[
     Path | None,
-    typer.Option(
-        "--metric",
-        metavar="FILE",
-        show_default=False,
-        help="A metric of `arml fit` (.npz) or of the pipeline (.parquet). Without it: Euclidean.",
-        rich_help_panel=_DATA,
+    about_data(
+        "--metric", "FILE", "A metric of `arml fit` (.npz) or of the pipeline (.parquet). Without it: Euclidean."
     ),
 ]
 Scaling = Annotated[
     str | None,
-    typer.Option(
+    about_data(
         "--scaling",
-        metavar="none|minmax|unit|standard",
-        show_default=False,
-        help=(
+        "none|minmax|unit|standard",
+        (
             "*none*: features as given (the default, or what the metric was fitted with). *minmax*: each feature to "
             "[0, 1] by TRAIN's least and largest value. *unit*: all features by one common shift and factor. "
             "*standard*: each to mean 0 and variance 1. "
             "Radii are lengths in the scaled features."
         ),
-        rich_help_panel=_DATA,
     ),
 ]
-Name = Annotated[
-    str | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        show_default=False,
-        help="What result rows call the data; otherwise TEST's name.",
-        rich_help_panel=_DATA,
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        min=1,
-        show_default=False,
-        help="Only the first N test points.",
-        rich_help_panel=_DATA,
-    ),
-]
+Name = Annotated[str | None, about_data("--name", "NAME", "What result rows call the data; otherwise TEST's name.")]
+Limit = Annotated[int | None, about_data("--limit", "N", "Only the first N test points.", min=1)]
 K = Annotated[int, typer.Option("-k", "--neighbors", metavar="K", min=1, help="Neighbours that vote.")]
 Box = Annotated[
     tuple[float, float] | None,
@@ -89,25 +91,10 @@ Box = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Equal seeds give equal results.")]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        show_default=False,
-        help="Write the rows, one a test point, to this Parquet file.",
-        rich_help_panel=_RESULT,
-    ),
-]
+Out = Annotated[Path | None, output_file("--out", "Write the rows, one a test point, to this Parquet file.")]
 Certificates = Annotated[
     Path | None,
-    typer.Option(
-        "--certificates",
-        metavar="FILE",
-        show_default=False,
-        help="Write the rows with what proves them to this Parquet file, for `arml check`.",
-        rich_help_panel=_RESULT,
-    ),
+    output_file("--certificates", "Write the rows with what proves them to this Parquet file, for `arml check`."),
 ]
 Json = Annotated[
     bool,

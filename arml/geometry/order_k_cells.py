@@ -121,6 +121,8 @@ class Neighborhood:
         scores = self.scores(delta)
         top = nearest(-scores, np.arange(scores.size), self.n_neighbors)
         codes = self.reference.codes[top]
+        # Invariant: the front is before all but `spared` of y, and the voters before all else outside it. A point that
+        # leaves the front at its rear lets one more of y past (fewer half-spaces, a wider cell); all else stays.
         counts = np.bincount(codes, minlength=self.n_classes)
         rival = int(counts.argmax())
         if rival == self.code:
@@ -147,6 +149,8 @@ class Neighborhood:
 
         Cost: for each half-space added, O((pool + q) D) with q active ones; O(N D) at the end.
         """
+        # the solver's point is the shortest of the half-spaces added so far, a part of the cell's: its norm only grows,
+        # and bounds the way into the cell from below, so at `limit` we may stop
         solver = MinNormPoint(self.x.size)
         self._extend(np.concatenate([cell.voters, cell.others, cell.spared]))
         sides = self._sides(cell)
@@ -190,6 +194,7 @@ class Neighborhood:
 
     def _contested(self, spared: int) -> bool:
         """Whether a third class could take votes that the rival needs."""
+        # K − q votes among C − 1 classes give some class ⌈(K − q) / (C − 1)⌉ at least: y loses if that is more than q
         left = self.n_neighbors - spared
         return self.n_classes > 2 and -(-left // (self.n_classes - 1)) <= spared
 
@@ -217,6 +222,7 @@ class Neighborhood:
 
     def _missed(self, delta: Vector, cell: Cell) -> Rows:
         """Rows outside the pool that are in the way, a few at most."""
+        # the pool is where half-spaces are looked for first; the cell is entered once no row outside it is in the way
         scores = self.scores(delta)
         front = np.concatenate([cell.voters, cell.others])
         level = np.full(scores.size, np.inf)

@@ -8,9 +8,11 @@ from arml.system.lazy import lazy
 
 if TYPE_CHECKING:
     from arml.intervals.radii import IntervalResult, interval_points, radius_intervals
+    from arml.knn.radii import Radii
 
 __all__ = [
     "IntervalResult",
+    "Radii",
     "interval_points",
     "radius_intervals",
 ]
@@ -19,6 +21,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "IntervalResult": "arml.intervals.radii",
+        "Radii": "arml.knn.radii",
         "interval_points": "arml.intervals.radii",
         "radius_intervals": "arml.intervals.radii",
     },

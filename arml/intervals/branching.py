@@ -121,6 +121,8 @@ class Branching:
         better : callable
             Tries to attack by a cell that the search has come upon; returns the norm of the best attack so far.
         """
+        # Invariant: every misclassified δ shorter than `upper` lies in a node of the heap or in one that has settled,
+        # so the smallest of their bounds is a lower bound for eq. (13) with K neighbours, whenever we stop.
         heap: list[_Node] = []
         settled = np.inf  # the lowest bound of what cannot be divided any more
         for problem in self._problems:
@@ -147,6 +149,9 @@ class Branching:
 
     def _pose(self, pairs: Pairs, distances: Vector) -> list[_Problem]:
         """The problems that could be below ``upper``, and the candidates of their fronts."""
+        # Where c has m votes and y has q, m ≥ q (c < y) or q + 1 (c > y), the K − q others are a front that spares q of
+        # y, with that many votes of c at least: so (c, q) holds there, and the radius is the least of their optima. A
+        # front's point is before all but q of y: by eq. (9) that takes the (q + 1)th-max of e_ij at least.
         around, k = self.around, self.around.n_neighbors
         near = around.own[np.argsort(distances[around.own], kind="stable")[: max(_NEAR, 2 * k)]]
         # nobody is in a front below the bound of (q + 1)th-max for the largest q there is
@@ -164,7 +169,8 @@ class Branching:
         for rival in range(around.n_classes):
             most = self._most_spared(rival)
             first = rival == int(around.code == 0)
-            # of two classes, the problem that spares most has all the others; that sparing none is for any rival
+            # of two classes, the problem that spares most has all the others: K − q points of a larger front are one.
+            # That sparing none asks for no votes (K points are before all of y), so it is for any rival
             for q in range(most if around.n_classes == 2 else 1 - first, most + 1):
                 if rival == around.code:
                     continue
@@ -215,6 +221,7 @@ class Branching:
     ) -> float:
         """A bound from the floors of those that are still needed; inf where there are too few."""
         codes = self._codes if codes is None else codes
+        # `rest` more of the free join the front: one has the rest-th smallest floor or more; so for the votes it needs
         free = np.ones(codes.size, dtype=bool)
         free[[*front, *never]] = False
         rest = problem.front - len(front)
@@ -240,7 +247,11 @@ class Branching:
         return self._w[far] - self._w[near], self._half[far] - self._half[near] + self._room
 
     def _expand(self, node: _Node) -> list[_Node]:
-        """The children of a node that are below ``upper``."""
+        """The children of a node that are below ``upper``.
+
+        They hold every δ of the node: a point of y before a chosen one is spared or stays behind it (one half-space
+        more); with a front complete, a third class's point stays behind the voters; a candidate is chosen or never.
+        """
         problem, front = node.problem, list(node.front)
         solver = self._solver(node)
         scores = self._w @ solver.point - self._half
@@ -254,12 +265,13 @@ class Branching:
             near = front[int(before[front].argmin())]
             excess = behind - before[near] - _BLUR * self._room
             excess[list(node.spared)] = -np.inf
+            # the point of y most in the way; one already kept behind some of the front is not spared any more
             far = int(excess.argmax()) if excess.size else 0
             if excess.size and excess[far] > 0.0:
                 spare = far not in node.kept and len(node.spared) < problem.spared
                 children = [node._replace(tick=next(self._ticks), spared=node.spared | {far})] if spare else []
                 return children + self._push(node, solver, far, near)
-        if len(front) == problem.front:
+        if len(front) == problem.front:  # complete, and before all but the spared: only third classes are left
             near, far = self._third(problem, front, before)
             if far < 0:
                 raise _Attained(self._cell(problem, np.array(front), behind))

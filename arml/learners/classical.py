@@ -7,11 +7,10 @@ the library takes a label of −1 for "unknown".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 import metric_learn
 import numpy as np
@@ -20,6 +19,7 @@ from metric_learn import nca as nca_module
 
 from arml.learners.base import Floats, Indices, LearnedMetric, LearningError
 from arml.learners.subsets import drop_single_members, opposed_twins
+from arml.system.rebuilt import rebuilt
 
 __all__ = ["run_itml", "run_lfda", "run_lmnn", "run_nca"]
 
@@ -37,13 +37,6 @@ def library_errors(method: str, X: Floats, codes: Indices) -> Iterator[None]:
         ) from err
 
 
-def rebound(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
-    """A copy of ``function`` that sees other values under some of its module's names; nothing is patched."""
-    source = cast(FunctionType, function)
-    scope = {**source.__globals__, **names}
-    return FunctionType(source.__code__, scope, source.__name__, source.__defaults__)
-
-
 def run_nca(X: Floats, codes: Indices, **params: Any) -> LearnedMetric:
     """NCA by L-BFGS; convergence is scipy's own verdict, which the library only prints."""
     results: list[Any] = []
@@ -54,7 +47,7 @@ def run_nca(X: Floats, codes: Indices, **params: Any) -> LearnedMetric:
 
     learner = metric_learn.NCA(**params)
     with library_errors("nca", X, codes):
-        rebound(metric_learn.NCA.fit, minimize=minimize)(learner, X, codes)
+        rebuilt(metric_learn.NCA.fit, minimize=minimize)(learner, X, codes)
     result = results[-1]
     notes = () if result.success else (f"the optimizer stopped: {result.message}",)
     return LearnedMetric(learner.components_, int(result.nit), bool(result.success), X.shape[0], notes=notes)
@@ -173,7 +166,7 @@ def _scatter_metric(X: Floats, codes: Indices, ridge: float, params: dict[str, A
     learner = metric_learn.LFDA(**params)
     with library_errors("lfda", X, codes), np.errstate(invalid="ignore"):
         try:
-            rebound(metric_learn.LFDA.fit, _eigh=eigh)(learner, X, codes)
+            rebuilt(metric_learn.LFDA.fit, _eigh=eigh)(learner, X, codes)
         except np.linalg.LinAlgError:
             return np.full((X.shape[1], X.shape[1]), np.nan)
     return learner.components_

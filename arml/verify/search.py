@@ -69,6 +69,9 @@ class _Search:
         self.solved: list[tuple[int, float, Dual]] = []
 
     def run(self, bounds: Vector) -> Outcome:
+        # Invariant of the search: `lower` is the smallest proved bound of the negatives solved, `upper` the length of a
+        # perturbation; every other negative has a bound of `upper` or more by the closed form (eq. 9) once all is done.
+        # So min(lower, upper) ≤ eq. (13) ≤ upper. A few dozen go first: then `upper` rules most others out.
         bounds[self.point.positives] = np.inf
         bounds[bounds > self.point.corner] = np.inf
         size = min(_CHUNK, bounds.size)
@@ -89,6 +92,7 @@ class _Search:
             perturbation=self.perturbation,
             n_problems=self.n_problems,
             pool=order[self.point.near],
+            # bounds of `lower` or more come from the closed form over the pool: they need no multipliers
             proofs=tuple(self._proof(j, dual) for j, bound, dual in self.solved if bound < lower),
         )
 
@@ -103,6 +107,8 @@ class _Search:
         return out
 
     def _best_first(self, rows: Rows, bounds: Vector) -> None:
+        # in the order of bounds: the first that cannot beat `upper` ends it for all behind. Out of time, the next bound
+        # is the smallest of those left, and takes part in `lower` as it is.
         for position in np.argsort(bounds, kind="stable"):
             bound = float(bounds[position])
             if bound >= self.upper:
@@ -115,6 +121,7 @@ class _Search:
     def _solve(self, j: int, bound: float) -> None:
         """One program: how far to j's cell. It stops when it cannot beat the best so far."""
         self.n_problems += 1
+        # each dual proves a bound by itself (weak duality); one that beats the closed form is kept for the certificate
         entry = enter(self.point, j, self.upper, self.deadline)
         proved = bound
         for dual in entry.duals:
