@@ -88,12 +88,12 @@ _TASKS = (
         _BASE | _MOTIONS,
         {
             "without turns and zooms": {"max_rotation": 0.0, "max_zoom": 0.0},
+            "eq. (9)": {"objective": "bisector", "n_rivals": 1},
             "learning rate 0.03": {"learning_rate": 0.03},
             "800 prototypes a class": {"n_prototypes": 800},
             "target 2.1": {"target_radius": 2.1},
             "target 3": {"target_radius": 3.0},
             "learning rate 0.004": {"learning_rate": 0.004},
-            "eq. (9)": {"objective": "bisector", "n_rivals": 1},
         },
         0.66,
     ),
@@ -104,6 +104,7 @@ _TASKS = (
         _BASE,
         {
             "turns and zooms": {"max_rotation": 5.0, "max_zoom": 0.05},
+            "eq. (9)": {"objective": "bisector", "n_rivals": 1},
             "800 prototypes a class": {"n_prototypes": 800},
             "target 2": {"target_radius": 2.0},
             "learning rate 0.004": {"learning_rate": 0.004},
