@@ -81,6 +81,17 @@ def load_prototypes(path: str | os.PathLike[str]) -> RobustPrototypes:
     ------
     DataError
         No such file, or not one of prototypes, or of a newer version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from arml import RobustPrototypes
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "prototypes.npz"
+    ...     RobustPrototypes(n_prototypes=1, max_iter=5).fit([[0.0], [1.0], [4.0]], ["a", "a", "b"]).save(path)
+    ...     load_prototypes(path).predict([[1.0], [3.0]]).tolist()
+    ['a', 'b']
     """
     try:
         with np.load(Path(path), allow_pickle=False) as file:

@@ -21,6 +21,7 @@ ENTRY_POINTS = (
     "arml.MahalanobisKNN.robust_error",
     "arml.MahalanobisKNN.verify",
     "arml.MahalanobisMetric",
+    "arml.RobustPrototypes",
     "arml.boundary_attack",
     "arml.certified_radii",
     "arml.check.CertificateChecker",
@@ -32,6 +33,7 @@ ENTRY_POINTS = (
     "arml.networks.NetworkClassifier",
     "arml.networks.SmoothedClassifier",
     "arml.networks.certified_radii",
+    "arml.prototypes.load_prototypes",
     "arml.radius_intervals",
     "arml.robust_error",
 )
