@@ -267,6 +267,10 @@ def check_training_set(X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64],
 def check_spread(X: NDArray[np.float64]) -> None:
     """Refuse training points so near each other that their squared distances underflow, and all would be ties.
 
+    Parameters
+    ----------
+    X : ndarray of shape (n, D)
+
     Raises
     ------
     ValueError

@@ -37,6 +37,7 @@ class Cells:
 
     @property
     def is_text(self) -> bool:
+        """Whether any cell is text, so that all are kept as objects."""
         return bool(self.values.dtype == object)
 
     @property

@@ -185,7 +185,7 @@ def test_adversarial_points_hold_where_a_feature_is_dropped():
 @pytest.mark.parametrize(
     ("scaling", "message"),
     [
-        ("zscore", "scaling must be one of minmax, unit, image, none; got 'zscore'"),
+        ("zscore", "scaling must be one of minmax, unit, standard, image, none; got 'zscore'"),
         (MinMaxScaler, "scaling must be None"),
         (3, "scaling must be None"),
         (MinMaxScaler(clip=True), "clip=False"),
