@@ -17,6 +17,7 @@ __all__ = ["Deciding", "deciding", "hinge", "radii", "soft_minimum"]
 
 _SWEEPS = 60
 _TINY = 1e-12
+_TABLE = 1024  # prototypes up to which a table of all products is cheaper than those that are needed
 
 
 class Deciding(NamedTuple):
@@ -84,10 +85,10 @@ def deciding(
         m, n = min(n_own, P.shape[0]), min(n_others, P.shape[0])
         d_own, own = d.masked_fill(~same, math.inf).topk(m, dim=1, largest=False)
         d_other, other = d.masked_fill(same, math.inf).topk(n, dim=1, largest=False)
-        w, origin = (P, x) if G is None else (v @ G, u @ G)
-        w_own, w_other = w[own] - origin[:, None], w[other] - origin[:, None]  # seen from x: less rounding
-        cross = w_other @ w_own.transpose(1, 2)
-        sq_own, sq_other = w_own.square().sum(dim=2), w_other.square().sum(dim=2)
+        w = P if G is None else v @ G
+        squares = w.square().sum(dim=1)
+        cross = _products(w, other, own)
+        sq_own, sq_other = squares[own], squares[other]
         wide = (sq_other[:, :, None] - 2 * cross + sq_own[:, None, :]).clamp(min=_TINY)
         gaps = (d_other[:, :, None] - d_own[:, None, :]) / 2
         missing = torch.isinf(d_own)[:, None, :]
@@ -102,7 +103,7 @@ def deciding(
             return Deciding(others, own.gather(1, best), one, there)
         rows = place[:, :, None].expand(-1, -1, m)
         aside, square = cross.gather(1, rows), sq_other.gather(1, place)[:, :, None, None]
-        between = (w_own @ w_own.transpose(1, 2))[:, None]
+        between = _products(w, own, own)[:, None]
         products = between - aside[:, :, :, None] - aside[:, :, None, :] + square
         weights = _multipliers(products, gaps.gather(1, rows), missing, best)
         return Deciding(others, own, weights, there)
@@ -152,6 +153,13 @@ def soft_minimum(values: Tensor, temperature: float) -> Tensor:
 def hinge(radius: Tensor, target: float) -> Tensor:
     """[1 − r / target]₊: nothing for points whose radius reaches the target. Shape as ``radius``."""
     return torch.clamp(1 - radius / target, min=0)
+
+
+def _products(w: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """w_i · w_j for the rows i of ``left`` (B, n) and j of ``right`` (B, m): shape (B, n, m)."""
+    if w.shape[0] <= _TABLE:
+        return (w @ w.T)[left[:, :, None], right[:, None, :]]
+    return w[left] @ w[right].transpose(1, 2)
 
 
 def _multipliers(A: Tensor, gaps: Tensor, missing: Tensor, best: Tensor) -> Tensor:

@@ -290,7 +290,8 @@ def merit(radii: NDArray[np.float64], radius: float, clean: float) -> float:
 
 def _rounded(model: RobustPrototypes) -> RobustPrototypes:
     """Its prototypes on a grid fine enough not to matter: a file of half the size, and what is verified is in it."""
-    model._set(np.round(model.prototypes_ * _GRID) / _GRID, model.prototype_labels_, None)
+    metric = None if model.metric_.is_identity else model.metric_.components
+    model._set(np.round(model.prototypes_ * _GRID) / _GRID, model.prototype_labels_, metric)
     return model
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from arml.prototypes import objective
 from arml.prototypes.images import shifted, turned
 from arml.prototypes.objective import deciding, hinge, radii, soft_minimum
 from tests import oracles
@@ -126,6 +127,15 @@ def test_gradient_of_the_exact_radius_is_that_of_the_optimum() -> None:
         np.testing.assert_allclose(gradient.numpy(), expected, atol=2e-2 * np.abs(expected).max())
         compared += 1
     assert compared >= 3
+
+
+def test_many_prototypes_are_compared_without_a_table_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = tensors(*problem(2, n=9, sizes=(6, 7)))
+    found = [deciding(*given, n_own=4, n_others=5, n_rivals=2, exact=True)]
+    monkeypatch.setattr(objective, "_TABLE", 0)
+    found.append(deciding(*given, n_own=4, n_others=5, n_rivals=2, exact=True))
+    assert (found[0].own == found[1].own).all() and (found[0].others == found[1].others).all()
+    torch.testing.assert_close(found[0].weights, found[1].weights)
 
 
 def test_coinciding_prototypes_of_two_classes_give_no_nan() -> None:
