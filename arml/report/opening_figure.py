@@ -22,7 +22,7 @@ __all__ = ["OPENING", "draw_opening", "opening_figure"]
 
 OPENING = "opening"
 """The figure's name."""
-_GRID = 100
+_GRID = 60
 _PANEL = 1.75  # inches a side
 _QUIET = 0.75  # opacity of the methods that ARML is compared with
 _KINDS = {"exact": "exact", "certified": "certified"}
