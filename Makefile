@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap networks own toy test test-rest test-all check bench bench-attacks bench-exact docs faults wheel clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks own toy test test-rest test-all nightly check bench bench-attacks bench-exact docs faults wheel clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make toy        a study of seconds, in a workspace of its own"
 	@echo "make test       the tests that a change must pass, at most 10 minutes: unit, property, golden, a toy study"
 	@echo "make test-all   all tests, some 25 minutes: the pipeline under faults, schedules, sweeps, clusters; the wheel too"
+	@echo "make nightly    the tests by random examples other than make test's; SEED=… repeats a night"
 	@echo "make check      ruff and mypy"
 	@echo "make bench      time against a straightforward implementation; reports/benchmarks"
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
@@ -107,6 +108,12 @@ test-rest: $(STAMP)
 	@$(PYTEST) -m "slow or pipeline"
 
 test-all: test test-rest wheel
+
+# what `make test` draws is fixed; here it is not, and the seed says how to see it again
+nightly: $(STAMP)
+	@seed=$${SEED:-$$(date +%s)}; echo "[nightly] seed $$seed: make nightly SEED=$$seed draws the same again"; \
+	  OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --dist loadgroup tests/unit tests/property \
+	  --hypothesis-profile nightly --hypothesis-seed $$seed
 
 check: $(STAMP)
 	$(BIN)/ruff check .

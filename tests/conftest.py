@@ -1,4 +1,8 @@
-"""Settings shared by all tests: one thread a BLAS, and Hypothesis without a clock."""
+"""Settings shared by all tests: one thread a BLAS, Hypothesis without a clock and, by default, without chance.
+
+`make test` draws the same examples every time. `make nightly` draws others, by a seed that it prints
+(``--hypothesis-profile nightly --hypothesis-seed N``).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-settings.register_profile(
-    "arml", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
-)
+for _profile, _fixed in (("arml", True), ("nightly", False)):
+    settings.register_profile(
+        _profile, deadline=None, derandomize=_fixed, database=None, suppress_health_check=[HealthCheck.too_slow]
+    )
 settings.load_profile("arml")
 
 

@@ -26,14 +26,27 @@ def brute_label(train: np.ndarray, labels: np.ndarray, G: np.ndarray, z: np.ndar
 
 
 def radius_1d(train: np.ndarray, labels: np.ndarray, x: float, y: int, k: int) -> float:
-    """Exact: between neighbouring bisectors of pairs of training points the order of distances is fixed."""
+    """Exact: between neighbouring bisectors of pairs of training points the order of distances is fixed.
+
+    On a bisector itself points tie, and the prediction may be another one than on both sides.
+    """
     cuts = np.unique([(a + b) / 2 for a in train[:, 0] for b in train[:, 0]] + [x])
     edges = np.concatenate([[cuts[0] - 1.0], cuts, [cuts[-1] + 1.0]])
-    best = np.inf
+    ties = [abs(cut - x) for cut in cuts if brute_label(train, labels, np.eye(1), np.array([cut]), k) != y]
+    best = min(ties, default=np.inf)
     for low, high in pairwise(edges):
         if brute_label(train, labels, np.eye(1), np.array([(low + high) / 2]), k) != y:
             best = min(best, max(0.0, low - x, x - high))
     return best
+
+
+def test_a_point_of_ties_is_a_point() -> None:
+    """Right on both sides of x, wrong at x alone, where two pairs tie: an attack of length 0."""
+    train, x = np.array([[0.0, 1.0, 0.5, 0.75, 0.5, 0.75, 1.0, 0.5]]).T, 0.625
+    labels = np.array([0, 1, 1, 2, 2, 0, 1, 0])
+    assert [brute_label(train, labels, np.eye(1), np.array([x + way]), 3) for way in (-0.01, 0.0, 0.01)] == [0, 2, 0]
+    assert radius_1d(train, labels, x, 0, 3) == 0.0
+    assert boundary_attack(train, labels, [[x]], [0], n_neighbors=3, steps=5, bounds=None).norm[0] == 0.0
 
 
 @settings(max_examples=40, deadline=None)
