@@ -45,6 +45,8 @@ _EPS = 2.0**-52
 _UNIT = 2.0**-53
 # The classifier's ties end at 4 of its steps (arml.knn.reference); lower bounds keep clear of a little more.
 _TIED, _CLEAR, _FLOOR = 4.2, 4.4, 16.0
+# How much of a radius may be open where it is called exact, and how many roundings of x.
+_CLOSE, _SPECK = 1e-6, 256.0
 _ROWS = 4096
 _SAMPLE = 1024
 # Far above what underflow loses of a length or of a squared one, far below the features as they are scaled.
@@ -142,6 +144,7 @@ class CertificateChecker:
         self.w_error: Vector = w_error * self.sigma * self.away
         terms = 4.0 * (self.rank + 4) + (8.0 * self.width * spread / self.sigma if self.sigma > 0.0 else 0.0)
         self.resolution = float(2.0 ** np.ceil(np.log2(2.0 * _UNIT * terms)))
+        self._last: tuple[Vector | None, tuple[Vector, Vector, float, float, Vector] | None] = None, None
 
     def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
         """Accept or reject ``certificate``: ``x`` has shape (D,), ``label`` is its true class.
@@ -197,14 +200,10 @@ class CertificateChecker:
             upper=float(np.ldexp(c.upper, -self.exponent)),
             perturbation=np.ldexp(c.perturbation, -self.exponent),
         )
-        x = np.ldexp(x, -self.exponent)
-        z = x if self.identity else self.G @ (x - self.center)
+        x, z, away, size, d = self._seen(x)
         corner = float(np.linalg.norm(np.maximum(-low, high), c.norm)) * (1.0 + 1e-10)
-        away = float(np.linalg.norm(x - self.center)) * (1.0 + 1e-9)
-        size = min(float(np.linalg.norm(x)), away + self.typical) * (1.0 + 1e-9)
         reach = min(c.radius, corner) * (1.0 if c.norm == 2.0 else float(np.sqrt(self.width)))
         reach = reach * (1.0 + 1e-9) if reach < np.inf else 0.0  # an infinite radius is a matter of counting
-        d = np.asarray(cdist(z[None], self.u, "sqeuclidean")[0], dtype=np.float64)
         error = self._rounding(d, self.away + away)
         roots = np.sqrt(d + error)
         # at any point within reach the classifier may count as tied what is that near, its own rounding included
@@ -215,6 +214,48 @@ class CertificateChecker:
         lowest, highest = d - error - there, d + error + there + tie
         q = _DUAL[c.norm]
         return _Point(x, z, lowest, highest, roots, label, c, q, low, high, corner, size, blur)
+
+    def _seen(self, x: Vector) -> tuple[Vector, Vector, float, float, Vector]:
+        """x in the checker's scale, its image, its length from the center, its size, and its squared distances."""
+        known, seen = self._last
+        if known is None or not np.array_equal(known, x):
+            scaled = np.ldexp(x, -self.exponent)
+            z = scaled if self.identity else self.G @ (scaled - self.center)
+            away = float(np.linalg.norm(scaled - self.center)) * (1.0 + 1e-9)
+            size = min(float(np.linalg.norm(scaled)), away + self.typical) * (1.0 + 1e-9)
+            d = np.asarray(cdist(z[None], self.u, "sqeuclidean")[0], dtype=np.float64)
+            seen = (scaled, z, away, size, d)
+            self._last = x.copy(), seen
+        assert seen is not None
+        return seen
+
+    def predicts(self, x: ArrayLike, label: Any, n_neighbors: int) -> bool:
+        """Whether K-NN may say ``label`` at ``x`` of shape (D,), in whatever way distance ties are broken.
+
+        Raises
+        ------
+        ValueError
+            x is not finite or not of shape (D,).
+        """
+        point = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0]
+        if not (_among(label, self.classes) and 1 <= n_neighbors <= self.y.size):
+            return False
+        _, _, away, size, d = self._seen(point)
+        kth = float(np.partition(d, n_neighbors - 1)[n_neighbors - 1])
+        tie = 2.0 * float(_CLEAR * self._step(np.sqrt(np.array(kth)), size))
+        blur = 2.0 * self._rounding(d, self.away + away)
+        blur += 2.0 * self._rounding(np.array(kth), self.away + away).max(where=d <= kth, initial=0.0)
+        sure, perhaps = d + blur + tie < kth, d - blur - tie <= kth
+        codes = np.searchsorted(self.classes, self.y)
+        votes, tied = (np.bincount(codes[rows], minlength=self.classes.size) for rows in (sure, perhaps & ~sure))
+        return _may_win(votes, tied, int(np.flatnonzero(self.classes == label)[0]), n_neighbors)
+
+    def closed(self, x: ArrayLike, lower: float, upper: float) -> bool:
+        """Whether what lies between two bounds on a radius at ``x`` is small against it, or all rounding."""
+        if lower == upper:
+            return True
+        size = self._seen(np.asarray(x, dtype=np.float64))[3]
+        return bool(upper - lower <= _CLOSE * upper + np.ldexp(_SPECK * self.resolution * size, self.exponent))
 
     def _rounding(self, d: Vector, away: Vector) -> Vector:
         """What rounding does to squared distances, of points whose lengths from the center add up to ``away``."""
@@ -360,6 +401,16 @@ def _exponent(size: float) -> int:
 def _among(label: Any, classes: NDArray[Any]) -> bool:
     """Whether a label is one of the training set, whatever it is."""
     return isinstance(label, str | int | float | np.generic) and bool(label in classes.tolist())
+
+
+def _may_win(votes: Indices, tied: Indices, code: int, n_neighbors: int) -> bool:
+    """Whether a class may have most of K votes (tied votes: the smallest) when some are certain and some are tied."""
+    places = n_neighbors - int(votes.sum())
+    own = int(votes[code]) + min(places, int(tied[code]))
+    most = np.where(np.arange(votes.size) < code, own - 1, own) - votes
+    room = np.minimum(most, tied)
+    room[code] = 0
+    return bool((np.delete(most, code) >= 0).all() and room.sum() >= places - min(places, int(tied[code])))
 
 
 def _few(ahead: Indices, row_rank: int, column_rank: int) -> bool:
