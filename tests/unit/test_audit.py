@@ -181,11 +181,6 @@ def test_a_prediction_and_a_status_that_agree_on_a_lie_are_found_out(data, files
     for row in np.flatnonzero(table["label"].to_numpy() == table["prediction"].to_numpy()):
         told = (table["label"][row].as_py() + 1) % 3
         lie = {"prediction": told, "status": "misclassified", "lower": 0.0, "upper": 0.0}
-            "prediction": (table["label"][row].as_py() + 1) % 3,
-            "status": "misclassified",
-            "lower": 0.0,
-            "upper": 0.0,
-        }
         for column, value in lie.items():
             table = changed(table, column, int(row), value)
     said = audit_rows(CertificateChecker(X_train, y_train), table, X, y)
