@@ -9,7 +9,7 @@ from arml.certify import certified_radii
 from arml.intervals import radius_intervals
 from tests.golden.mirror import exact_sample, load_sample, needs_mirror, one_worker
 
-pytestmark = needs_mirror
+pytestmark = [needs_mirror, pytest.mark.slow]
 
 # attack over certificate at K = 11, in the median: Boundary Attack over Theorem 1 gives 1.56, 2.06, 1.89, 2.63
 TARGETS = {"pendigits": 1.10, "satimage": 1.4, "usps": 1.25, "splice": 2.0}

@@ -16,6 +16,7 @@ def optdigits():
     return data, network
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("golden optdigits")
 def test_interval_below_crown_below_attack_on_a_thousand_points(optdigits):
     data, network = optdigits
