@@ -31,8 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from arml.certificate import Certificate, Proof, Verdict
-from arml.claim import Malformed, read_claim
+from arml.certificate import Certificate, Malformed, Proof, Verdict, read_claim
 from arml.knn.mahalanobis import as_metric
 from arml.validation import as_array, check_features, check_training_set
 
