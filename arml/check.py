@@ -12,26 +12,20 @@ accepted). With 1/p + 1/q = 1 for the norm ‖·‖_p of the perturbation:
 * what is farther than the farthest corner of the box is nowhere: then the bound is infinite.
 
 **The upper bound**, of K = 1, is a δ no longer than claimed and in the box, with some training point of another class
-as near to x + δ as all of the true class. Ties are lost, and what the classifier counts as a tie (see
-:mod:`arml.knn.reference`) is one: accepted is a squared distance that is larger by no more than that. The tie belongs
-to the two points compared and to x + δ; no other point of the training set, however far, has a part in it. A lower
-bound has to keep clear of every such tie within its radius, so that no two claims about a point that are accepted
-contradict each other.
-
-Features and metric are first scaled by powers of two, which rounds nothing, so that their squares neither overflow nor
-vanish.
+as near to x + δ as all of the true class. Ties are lost, and distances that rounding cannot tell apart are ties (see
+:mod:`arml.knn.reference`): accepted is a squared distance that is larger by at most ``_TIES`` times the rounding bound
+of such differences as far as a shortest perturbation can reach. So the prediction changes within a rounding of x + δ.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from arml.certificate import Certificate, Malformed, Proof, Verdict, read_claim
+from arml.certificate import Certificate, Proof, Verdict
 from arml.knn.mahalanobis import as_metric
 from arml.validation import as_array, check_features, check_training_set
 
@@ -40,15 +34,19 @@ __all__ = ["Certificate", "CertificateChecker", "Proof", "Verdict", "check_certi
 Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
+# Soundness: the checker's own numbers, none of them the solvers'. ε is twice the unit roundoff u = 2⁻⁵³; a sum of m
+# products is off by m u times what it would be of absolute values, to first order.
 _EPS = 2.0**-52
-_UNIT = 2.0**-53
-# The classifier's ties end at 4 of its steps (arml.knn.reference); lower bounds keep clear of a little more.
-_TIED, _CLEAR, _FLOOR = 4.2, 4.4, 16.0
-# How much of a radius may be open where it is called exact, and how many roundings of x.
-_CLOSE, _SPECK = 1e-6, 256.0
-_ROWS = 4096
-_SAMPLE = 1024
-# Far above what underflow loses of a length or of a squared one, far below the features as they are scaled.
+_TERMS = 4  # for the few operations around a sum
+_PRODUCTS = 4.0  # squared distances as sums of r squares of differences are off by less than 4 (r + 4) u S² …
+_IMAGES = 8.0  # … and by 8 D ‖|G|‖ u S² / σ for the images that they are between; differences of two, by twice that
+_CHAIN = 8  # w = Gᵀ(G x): D + r roundings, the rest for x − mean and second-order terms
+_ROWS_OFF = 2.0  # wᵢ − wⱼ is off by w_error for each of the two
+_UP, _CORNER_UP = 1.0 + 1e-12, 1.0 + 1e-10  # two roots and their sum; a length of D numbers
+_BOX_ULPS = 4.0  # faces are off by one rounding, δ by one more, for each side of the comparison
+_TIES = 8.0  # see above: the upper bound's tolerance for ties, in rounding bounds
+_ROWS = 4096  # effort: rows of one matrix of distances
+# Far above what underflow loses of a length or of a squared one, far below what the solver accepts as data.
 _TINY, _TINY_SQUARED = 1e-150, 1e-300
 _HUGE_SQUARED = 1e270
 _DUAL = {1.0: np.inf, 2.0: 2.0, np.inf: 1.0}
@@ -56,25 +54,18 @@ _DISTANCE = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}
 
 
 class _Point(NamedTuple):
-    """One test point (z, scaled) and what is claimed about it (scaled too).
+    """One test point (centred, z) and what is claimed about it."""
 
-    ``lowest`` and ``highest`` hold the squared distances to the training set, rounding and ties within the claimed
-    radius counted; ``roots`` their roots from above, which may be too large by ``blur``.
-    """
-
-    x: Vector
     z: Vector
-    lowest: Vector
-    highest: Vector
-    roots: Vector
+    d: Vector
+    error: float
+    tie: float
     label: Any
     claim: Certificate
     q: float
     low: Vector
     high: Vector
     corner: float
-    size: float
-    blur: Vector
 
     def proves(self, bounds: Vector) -> NDArray[np.bool_]:
         """Whether each lower bound reaches the claimed radius, or is beyond the farthest corner of the box."""
@@ -121,29 +112,18 @@ class CertificateChecker:
     def __init__(self, X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> None:
         X, self.y = check_training_set(X_train, y_train)
         metric = as_metric(M, X.shape[1])
+        self.center = X.mean(axis=0)
+        centered = X - self.center
+        self.size = float(np.sqrt(np.einsum("ij,ij->i", centered, centered).max()))
+        self.G = metric.components
+        self.u: Vector = centered if metric.is_identity else centered @ self.G.T
+        self.w: Vector = centered if metric.is_identity else self.u @ self.G
         self.classes = np.unique(self.y)
-        self.rank, self.width = metric.components.shape
-        sample = X[:: -(-X.shape[0] // _SAMPLE)]
-        center = np.median(sample, axis=0)
-        self.exponent = _exponent(max(np.abs(X / 2.0 - center / 2.0).max() * 2.0, 2.0**-1000 * np.abs(center).max()))
-        self.X: Vector = np.ldexp(X, -self.exponent)
-        self.center: Vector = np.ldexp(center, -self.exponent)
-        centered = self.X - self.center
-        self.away: Vector = np.sqrt(np.einsum("ij,ij->i", centered, centered)) * (1.0 + 1e-9)
-        self.typical = float(np.median(self.away[:: -(-X.shape[0] // _SAMPLE)]))
-        self.identity = metric.is_identity
-        self.G: Vector = np.ldexp(metric.components, -_exponent(float(np.abs(metric.components).max())))
-        self.sigma = 1.0 if self.identity else float(np.linalg.norm(self.G, 2))
-        spread = 0.0 if self.identity else float(np.sqrt(np.prod([np.abs(self.G).sum(a).max() for a in (0, 1)])))
-        self.u: Vector = self.X if self.identity else centered @ self.G.T
-        self.w: Vector = self.X if self.identity else self.u @ self.G
-        # what rounding does: to G times a vector and to a row of w, relative to the length of the vector
-        self.u_error = _UNIT * (self.width + 4) * spread
-        w_error = 0.0 if self.identity else _UNIT * (2 * self.sigma + (self.rank + self.width + 8) * spread)
-        self.w_error: Vector = w_error * self.sigma * self.away
-        terms = 4.0 * (self.rank + 4) + (8.0 * self.width * spread / self.sigma if self.sigma > 0.0 else 0.0)
-        self.resolution = float(2.0 ** np.ceil(np.log2(2.0 * _UNIT * terms)))
-        self._last: tuple[Vector | None, tuple[Vector, Vector, float, float, Vector] | None] = None, None
+        self.sigma = metric.sigma_max
+        rank, self.width = self.G.shape
+        spread = 0.0 if metric.is_identity else float(np.sqrt(np.prod([np.abs(self.G).sum(a).max() for a in (0, 1)])))
+        self.terms = _PRODUCTS * (rank + _TERMS) * self.sigma + _IMAGES * self.width * spread
+        self.w_error = _EPS * (self.sigma + (rank + self.width + _CHAIN) * spread / 2.0) * self.sigma * self.size
 
     def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
         """Accept or reject ``certificate``: ``x`` has shape (D,), ``label`` is its true class.
@@ -159,140 +139,96 @@ class CertificateChecker:
         ValueError
             x is not finite or not of shape (D,).
         """
+        c = certificate
         point = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0]
-        try:
-            c = read_claim(certificate, *self.X.shape)
-        except Malformed as flaw:
-            return Verdict(False, str(flaw))
-        if not _among(label, self.classes):
-            return Verdict(False, f"label {label!r} is unknown to the training set")
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._verdict(self._point(point, label, c))
-
-    def _verdict(self, at: _Point) -> Verdict:
-        c = at.claim
-        if not at.roots.max() ** 2 < _HUGE_SQUARED:
+        flaw = self._flaw(label, c)
+        if flaw:
+            return Verdict(False, flaw)
+        at = self._point(point, label, c)
+        if not at.tie < _HUGE_SQUARED:
             return Verdict(False, "squares of the features overflow")
         flaw = self._upper_flaw(at) if c.upper < np.inf else ""
         if flaw or c.radius == 0:
             return Verdict(not flaw, flaw)
-        pool = np.unique(c.pool)
-        pool = pool[np.argsort(at.roots[pool])]
+        pool = np.unique(c.pool.astype(np.intp))
+        pool = pool[np.argsort(at.d[pool])]
         if c.bound == "exact" and c.n_neighbors == 1:
             return self._check_exact(at, pool)
         if c.bound == "theorem1" and c.n_neighbors % 2 == 1:
-            k, negatives = (c.n_neighbors + 1) // 2, np.flatnonzero(self.y != at.label)
-            kept = _few(self._ahead(at, pool[self.y[pool] == at.label], negatives, k)[negatives], k, k)
+            k, negatives = (c.n_neighbors + 1) // 2, np.flatnonzero(self.y != label)
+            kept = _few(self._ahead(at, pool[self.y[pool] == label], negatives, k)[negatives], k, k)
             return Verdict(kept, "" if kept else f"{k} negatives or more are within the claimed radius {c.radius}")
         if c.bound in ("plurality", "packing"):
             return self._check_plurality(at, pool)
         return Verdict(False, f"no rule proves bound {c.bound!r} with {c.n_neighbors} neighbours")
 
+    def _flaw(self, label: Any, c: Certificate) -> str:
+        """What makes a certificate meaningless, "" if nothing."""
+        if not c.radius >= 0:
+            return f"the radius must be a number of at least 0, got {c.radius}"
+        if not c.upper >= c.radius:
+            return f"the upper bound must be a number no smaller than the radius {c.radius}, got {c.upper}"
+        if label not in self.classes:
+            return f"label {label!r} is unknown to the training set"
+        if not 1 <= c.n_neighbors <= self.y.size:
+            return f"n_neighbors must lie in [1, {self.y.size}], got {c.n_neighbors}"
+        if c.norm not in _DUAL:
+            return f"the norm must be 1, 2 or inf, got {c.norm}"
+        if c.bounds is not None and not (np.isfinite(c.bounds).all() and c.bounds[0] < c.bounds[1]):
+            return f"the box must be finite with low < high, got {c.bounds}"
+        for p in c.proofs:
+            if p.positives.shape != p.multipliers.shape or p.faces.shape != p.face_multipliers.shape:
+                return f"the proof for negative {p.negative} needs one multiplier for each positive and face"
+            if p.faces.size and (c.bounds is None or p.faces.min() < 0 or p.faces.max() >= 2 * self.width):
+                return f"the proof for negative {p.negative} uses faces that the box does not have"
+        indices = np.concatenate([c.pool, *(p.positives for p in c.proofs), [p.negative for p in c.proofs]])
+        if indices.size and (indices.min() < 0 or indices.max() >= self.y.size):
+            return f"training indices must lie in [0, {self.y.size}), got {indices.min()}…{indices.max()}"
+        if not -1 <= c.negative < self.y.size:
+            return f"the winning negative must lie in [-1, {self.y.size}), got {c.negative}"
+        return ""
+
     def _point(self, x: Vector, label: Any, c: Certificate) -> _Point:
-        """The claim in the checker's scale, and distances from x with what rounding and ties can do to them."""
-        bounds = c.bounds if c.bounds is not None else (-np.inf, np.inf)
-        low, high = (np.ldexp(side, -self.exponent) for side in (bounds[0] - x, bounds[1] - x))
-        low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
-        c = replace(
-            c,
-            radius=float(np.ldexp(c.radius, -self.exponent)),
-            upper=float(np.ldexp(c.upper, -self.exponent)),
-            perturbation=np.ldexp(c.perturbation, -self.exponent),
-        )
-        x, z, away, size, d = self._seen(x)
-        corner = float(np.linalg.norm(np.maximum(-low, high), c.norm)) * (1.0 + 1e-10)
-        reach = min(c.radius, corner) * (1.0 if c.norm == 2.0 else float(np.sqrt(self.width)))
-        reach = reach * (1.0 + 1e-9) if reach < np.inf else 0.0  # an infinite radius is a matter of counting
-        error = self._rounding(d, self.away + away)
-        roots = np.sqrt(d + error)
-        # at any point within reach the classifier may count as tied what is that near, its own rounding included
-        farther = roots + self.sigma * reach
-        there = 2.0 * self._rounding(farther * farther, self.away + away + reach)
-        tie = _CLEAR * self._step(farther, size + reach)
-        blur = 3.0 * self.u_error * (self.away + away) + _TINY
-        lowest, highest = d - error - there, d + error + there + tie
-        q = _DUAL[c.norm]
-        return _Point(x, z, lowest, highest, roots, label, c, q, low, high, corner, size, blur)
+        """Distances, what rounding can do to their differences, and the box as seen from x.
 
-    def _seen(self, x: Vector) -> tuple[Vector, Vector, float, float, Vector]:
-        """x in the checker's scale, its image, its length from the center, its size, and its squared distances."""
-        known, seen = self._last
-        if known is None or not np.array_equal(known, x):
-            scaled = np.ldexp(x, -self.exponent)
-            z = scaled if self.identity else self.G @ (scaled - self.center)
-            away = float(np.linalg.norm(scaled - self.center)) * (1.0 + 1e-9)
-            size = min(float(np.linalg.norm(scaled)), away + self.typical) * (1.0 + 1e-9)
-            d = np.asarray(cdist(z[None], self.u, "sqeuclidean")[0], dtype=np.float64)
-            seen = (scaled, z, away, size, d)
-            self._last = x.copy(), seen
-        assert seen is not None
-        return seen
-
-    def predicts(self, x: ArrayLike, label: Any, n_neighbors: int) -> bool:
-        """Whether K-NN may say ``label`` at ``x`` of shape (D,), in whatever way distance ties are broken.
-
-        Raises
-        ------
-        ValueError
-            x is not finite or not of shape (D,).
+        ``tie`` takes the rounding at the end of the longest way to a training point: no perturbation need be longer.
         """
-        point = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0]
-        if not (_among(label, self.classes) and 1 <= n_neighbors <= self.y.size):
-            return False
-        _, _, away, size, d = self._seen(point)
-        kth = float(np.partition(d, n_neighbors - 1)[n_neighbors - 1])
-        tie = 2.0 * float(_CLEAR * self._step(np.sqrt(np.array(kth)), size))
-        blur = 2.0 * self._rounding(d, self.away + away)
-        blur += 2.0 * self._rounding(np.array(kth), self.away + away).max(where=d <= kth, initial=0.0)
-        sure, perhaps = d + blur + tie < kth, d - blur - tie <= kth
-        codes = np.searchsorted(self.classes, self.y)
-        votes, tied = (np.bincount(codes[rows], minlength=self.classes.size) for rows in (sure, perhaps & ~sure))
-        return _may_win(votes, tied, int(np.flatnonzero(self.classes == label)[0]), n_neighbors)
+        z = x - self.center
+        far = float(np.linalg.norm(z))
+        reach = far + (far + self.size) * (1.0 if c.norm == 2.0 else float(np.sqrt(self.width)))
+        bounds = c.bounds if c.bounds is not None else (-np.inf, np.inf)
+        low, high = np.minimum(bounds[0] - x, 0.0), np.maximum(bounds[1] - x, 0.0)
+        corner = float(np.linalg.norm(np.maximum(-low, high), c.norm)) * _CORNER_UP
+        error, tie = self._rounding(far), _TIES * self._rounding(reach)
+        return _Point(z, self._distances(z), error, tie, label, c, _DUAL[c.norm], low, high, corner)
 
-    def closed(self, x: ArrayLike, lower: float, upper: float) -> bool:
-        """Whether what lies between two bounds on a radius at ``x`` is small against it, or all rounding."""
-        if lower == upper:
-            return True
-        size = self._seen(np.asarray(x, dtype=np.float64))[3]
-        return bool(upper - lower <= _CLOSE * upper + np.ldexp(_SPECK * self.resolution * size, self.exponent))
+    def _distances(self, z: Vector) -> Vector:
+        """Squared distances of centred z to the training set."""
+        return np.asarray(cdist((self.G @ z)[None], self.u, "sqeuclidean")[0], dtype=np.float64)
 
-    def _rounding(self, d: Vector, away: Vector) -> Vector:
-        """What rounding does to squared distances, of points whose lengths from the center add up to ``away``."""
-        off = self.u_error * away
-        return np.asarray(1.01 * (off * (2.0 * np.sqrt(d) + off) + _UNIT * (self.rank + 6) * d) + _TINY_SQUARED)
-
-    def _step(self, roots: Vector, size: float) -> Vector:
-        """The step of the classifier's ties at the distance ``roots``, from a point of that size."""
-        roots = roots + _FLOOR * self.resolution * self.sigma * size
-        return np.asarray(self.resolution * roots * (roots + self.sigma * size))
+    def _rounding(self, length: float) -> float:
+        """What rounding can do to differences of squared distances to a point that far from the center."""
+        largest = max(self.size, length)
+        return float(_EPS * self.terms * self.sigma * largest * largest + _TINY_SQUARED)
 
     def _upper_flaw(self, at: _Point) -> str:
         """Why the perturbation does not prove the upper bound, "" if it does."""
         c, delta = at.claim, at.claim.perturbation
         if c.n_neighbors != 1:
             return f"no rule proves an upper bound with {c.n_neighbors} neighbours"
-        if np.linalg.norm(delta, c.norm) > c.upper * (1.0 + (self.width + 4) * _EPS):
+        if delta.shape != at.z.shape or not np.isfinite(delta).all():
+            return f"an upper bound needs a finite perturbation of shape {at.z.shape}"
+        if np.linalg.norm(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
             return f"the perturbation is longer than the upper bound {c.upper}"
-        if (delta < at.low * (1.0 + 4.0 * _EPS)).any() or (delta > at.high * (1.0 + 4.0 * _EPS)).any():
+        if (delta < at.low * (1.0 + _BOX_ULPS * _EPS)).any() or (delta > at.high * (1.0 + _BOX_ULPS * _EPS)).any():
             return "the perturbation leaves the box"
-        length = float(np.linalg.norm(delta))
-        own = self.y == at.label
-        # what can be nearest at x + δ, by the triangle inequality
-        way = self.sigma * length * (1.0 + 1e-9)
-        rows = np.flatnonzero(at.roots - at.blur - way <= (at.roots[own].min() + way) * (1.0 + 1e-6))
-        moved = self.X[rows] - at.x - delta
-        off = np.sqrt(np.einsum("ij,ij->i", moved, moved))
-        u = moved if self.identity else moved @ self.G.T
-        d = np.einsum("ij,ij->i", u, u)
-        error = self._rounding(d, off)
-        size = at.size + length
-        positives = own[rows]
-        nearest = float((d + error)[positives].min()) if positives.any() else np.inf
-        tie = _TIED * self._step(np.sqrt(np.array(nearest)), size)
-        wins = ~positives & (d - error <= nearest + tie)
+        moved = at.z + delta
+        d, positive = self._distances(moved), self.y == at.label
+        error = self._rounding(float(max(np.linalg.norm(at.z), np.linalg.norm(moved))))
+        wins = ~positive & (d - d[positive].min() + error <= at.tie)
         if not wins.any():
             return "the perturbation brings no point of another class as near as the true class"
-        if c.negative >= 0 and c.negative not in rows[wins]:
+        if c.negative >= 0 and not wins[c.negative]:
             return f"point {c.negative} does not win at the perturbed point"
         return ""
 
@@ -303,16 +239,17 @@ class CertificateChecker:
     def _ahead(self, at: _Point, pool: Indices, rivals: Indices, enough: int) -> Indices:
         """How many points of the pool each rival provably cannot come before, counted up to ``enough``; shape (N,)."""
         counts = np.zeros(self.y.size, dtype=np.intp)
+        roots = np.sqrt(at.d + at.error)
         for group in np.split(pool, range(enough, pool.size, 8)):  # most rivals need only the nearest
-            gaps = at.lowest[rivals] - at.highest[group][:, None]
-            apart = at.roots[rivals] + at.roots[group][:, None]
-            widths = self._widen(at.q) * self.sigma * apart * (1.0 + 1e-9) + _TINY
+            gaps = at.d[rivals] - at.d[group][:, None] - at.error
+            widths = self._widen(at.q) * self.sigma * (roots[rivals] + roots[group][:, None]) * _UP + _TINY
             kept = at.proves(gaps / (2.0 * widths))
             doubtful = np.flatnonzero(counts[rivals] + kept.sum(axis=0) < enough)
             for some in np.array_split(doubtful, 1 + doubtful.size // _ROWS):
-                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * (1.0 + (self.width + 4) * _EPS)
-                blur = self.w_error[group][:, None] + self.w_error[rivals[some]]
-                widths += self._widen(at.q) * blur + _TINY
+                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * (
+                    1.0 + (self.width + _TERMS) * _EPS
+                )
+                widths += _ROWS_OFF * self._widen(at.q) * self.w_error + _TINY
                 kept[:, some] |= at.proves(gaps[:, some] / (2.0 * widths))
             counts[rivals] += kept.sum(axis=0)
             rivals = rivals[counts[rivals] < enough]
@@ -335,8 +272,9 @@ class CertificateChecker:
 
     def _proof_flaw(self, at: _Point, proof: Proof) -> str:
         """Why a proof proves nothing, "" if it may."""
-        if (self.y[proof.positives] != at.label).any():
-            return f"the proof for negative {proof.negative} uses a point of a wrong class"
+        weights = np.concatenate([proof.multipliers, proof.face_multipliers])
+        if (self.y[proof.positives] != at.label).any() or not (weights >= 0).all():
+            return f"the proof for negative {proof.negative} uses a wrong class or a negative weight"
         return ""
 
     def _proves(self, at: _Point, proof: Proof) -> bool:
@@ -353,12 +291,17 @@ class CertificateChecker:
         faces = np.zeros((proof.faces.size, width))
         faces[np.arange(proof.faces.size), proof.faces % width] = np.where(proof.faces < width, -1.0, 1.0)
         A = np.vstack([self.w[proof.positives] - self.w[proof.negative], faces])
-        pairs_b = (at.highest[proof.positives] - at.lowest[proof.negative]) / 2.0
-        b = np.concatenate([pairs_b, np.concatenate([-at.low, at.high])[proof.faces]])
-        count = weights.size + 4
-        gain = -float(b @ weights) - count * _EPS * float(abs(b) @ weights)
-        blur = float(weights[:pairs] @ (self.w_error[proof.positives] + self.w_error[proof.negative]))
-        blur = blur * (1.0 + 1e-9) * self._widen(at.q) + _TINY
+        b = np.concatenate(
+            [
+                (at.d[proof.positives] - at.d[proof.negative]) / 2.0,
+                np.concatenate([-at.low, at.high])[proof.faces],
+            ]
+        )
+        count = weights.size + _TERMS
+        gain = (
+            -float(b @ weights) - float(weights[:pairs].sum()) * at.error / 2.0 - count * _EPS * float(abs(b) @ weights)
+        )
+        blur = _ROWS_OFF * float(weights[:pairs].sum()) * self.w_error * self._widen(at.q) + _TINY
         blur += (count + width) * _EPS * float(np.linalg.norm(abs(A).T @ weights, at.q))
         return float(max(0.0, gain) / (np.linalg.norm(weights @ A, at.q) + blur))
 
@@ -390,26 +333,6 @@ class CertificateChecker:
                 ):
                     return Verdict(False, f"class {rival!r} may win with {m} votes within the claimed radius {r}")
         return Verdict(True, "")
-
-
-def _exponent(size: float) -> int:
-    """The power of two above ``size``; 0 for 0."""
-    return int(np.frexp(size)[1]) if size > 0.0 else 0
-
-
-def _among(label: Any, classes: NDArray[Any]) -> bool:
-    """Whether a label is one of the training set, whatever it is."""
-    return isinstance(label, str | int | float | np.generic) and bool(label in classes.tolist())
-
-
-def _may_win(votes: Indices, tied: Indices, code: int, n_neighbors: int) -> bool:
-    """Whether a class may have most of K votes (tied votes: the smallest) when some are certain and some are tied."""
-    places = n_neighbors - int(votes.sum())
-    own = int(votes[code]) + min(places, int(tied[code]))
-    most = np.where(np.arange(votes.size) < code, own - 1, own) - votes
-    room = np.minimum(most, tied)
-    room[code] = 0
-    return bool((np.delete(most, code) >= 0).all() and room.sum() >= places - min(places, int(tied[code])))
 
 
 def _few(ahead: Indices, row_rank: int, column_rank: int) -> bool:

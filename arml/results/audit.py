@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,12 @@ from arml.certificate import Verdict
 from arml.check import CertificateChecker
 from arml.errors import DataError
 from arml.results.evidence import certificates_of, checks_table
-from arml.results.parquet import read_table
+from arml.results.parquet import column, read_table
 from arml.results.rows import sort_keys
 from arml.results.schemas import RESULTS
 
-__all__ = ["audit", "audit_rows", "claimed_rows", "join_audits", "missing", "once"]
+__all__ = ["audit", "audit_rows", "join_audits"]
 
-_PROVED = {"exact": ("exact", "bounded", "misclassified"), "certified": ("bounded", "unsolved", "misclassified")}
-_BOUNDS = ("theorem1", "plurality", "packing")
 _KEYS = ("method", "kind", "algorithm", "n_neighbors", "index")
 
 
@@ -67,92 +65,16 @@ def audit(
 def audit_rows(checker: CertificateChecker, evidence: pa.Table, X: NDArray[np.float64], y: NDArray[Any]) -> pa.Table:
     """:func:`audit` of rows of evidence that have been read: one row of the schema "checks" for each.
 
-    A row that says another label than the test set is rejected: it is about another point. So is one in which any other
-    column says what its certificate, the two bounds or the classifier do not.
+    A row that says another label than the test set is rejected: it is about another point.
     """
     verdicts = []
-    claims = evidence.select(RESULTS.names).to_pylist()
-    for claim, certificate in zip(claims, certificates_of(evidence), strict=True):
-        row = claim["index"]
-        if not 0 <= row < len(y):
-            verdicts.append(Verdict(False, f"there is no row {row}: the test set has {len(y)}"))
-            continue
-        verdict = checker.check(X[row], y[row], certificate)
-        flaw = _flaw(claim, y[row]) or ("" if not verdict.accepted else _false(checker, claim, X[row]))
-        verdicts.append(Verdict(False, flaw) if flaw else verdict)
+    claims = zip(column(evidence, "index"), column(evidence, "label"), certificates_of(evidence), strict=True)
+    for row, label, claim in claims:
+        if label == y[row]:
+            verdicts.append(checker.check(X[row], y[row], claim))
+        else:
+            verdicts.append(Verdict(False, f"the certificate is about a point of label {label}, the row's is {y[row]}"))
     return checks_table(evidence, verdicts)
-
-
-def _flaw(claim: dict[str, Any], label: Any) -> str:
-    """What columns of a row say that cannot be, "" if nothing."""
-    kind, status, lower, upper = claim["kind"], claim["status"], claim["lower"], claim["upper"]
-    wrong = claim["prediction"] != claim["label"]
-    if claim["label"] != label:
-        return f"the certificate is about a point of label {claim['label']}, the row's is {label}"
-    if kind not in _PROVED:
-        return f"no certificate proves a row of kind {kind!r}"
-    if kind == "certified" and claim["algorithm"] not in _BOUNDS:
-        return f"no rule proves bound {claim['algorithm']!r}"
-    if status not in _PROVED[kind]:
-        return f"a row of kind {kind!r} cannot have the status {status!r}"
-    if wrong != (status == "misclassified"):
-        return f"the status {status!r} does not fit a prediction of {claim['prediction']} for label {claim['label']}"
-    if wrong and not lower == upper == 0.0:
-        return f"a misclassified point has the radius 0, not [{lower}, {upper}]"
-    if kind == "certified" and not wrong and upper != np.inf:
-        return f"a certificate of kind 'certified' proves no upper bound, got {upper}"
-    if kind == "certified" and not wrong and (status == "bounded") != (lower > 0.0):
-        return f"the status {status!r} does not fit a radius of {lower}"
-    if claim["witness"] != -1 and (kind == "certified" or wrong or upper == np.inf):
-        return f"there is nothing that point {claim['witness']} could be the witness of"
-    if status == "bounded" and lower == upper:
-        return f"the status 'bounded' does not fit a radius that is known, {lower}"
-    return ""
-
-
-def _false(checker: CertificateChecker, claim: dict[str, Any], x: NDArray[np.float64]) -> str:
-    """What columns of a row say that is not so, "" if nothing."""
-    if not checker.predicts(x, claim["prediction"], claim["n_neighbors"]):
-        return f"the classifier does not say {claim['prediction']} there"
-    if claim["status"] == "exact" and not checker.closed(x, claim["lower"], claim["upper"]):
-        return f"the status 'exact' does not fit an interval as wide as [{claim['lower']}, {claim['upper']}]"
-    return ""
-
-
-def once(checks: pa.Table) -> pa.Table:
-    """Verdicts in which a row that comes again is rejected, whatever it says."""
-    count: dict[tuple[Any, ...], int] = {}
-    rows = checks.to_pylist()
-    keys = [tuple(row[name] for name in ("dataset", *_KEYS)) for row in rows]
-    for key in keys:
-        count[key] = count.get(key, 0) + 1
-    verdicts, seen = [], set[tuple[Any, ...]]()
-    for row, key in zip(rows, keys, strict=True):
-        again = key in seen
-        seen.add(key)
-        reason = f"this row comes {count[key]} times" if again else row["reason"]
-        verdicts.append(Verdict(row["accepted"] and not again, reason))
-    return checks_table(checks, verdicts)
-
-
-def claimed_rows(facts: Iterable[Mapping[str, Any]], n_test: int) -> set[int]:
-    """Rows of the test set that files claim to cover, by what they say of themselves (:func:`read_provenance`).
-
-    ``rows`` are listed by the pipeline's files; ``params.limit`` is a number of first rows; silence claims all.
-    """
-    claimed: set[int] = set()
-    for said in facts:
-        limit = (said.get("params") or {}).get("limit")
-        claimed |= set(said["rows"] if "rows" in said else range(n_test if limit is None else min(limit, n_test)))
-    return claimed
-
-
-def missing(checks: pa.Table, claimed: Collection[int]) -> dict[tuple[Any, ...], list[int]]:
-    """For each method, kind, bound and K of some verdicts, the claimed rows that none of them is about."""
-    found: dict[tuple[Any, ...], set[int]] = {}
-    for row in checks.to_pylist():
-        found.setdefault(tuple(row[name] for name in ("dataset", *_KEYS[:-1])), set()).add(row["index"])
-    return {group: sorted(set(claimed) - rows) for group, rows in found.items()}
 
 
 def join_audits(
