@@ -117,6 +117,11 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         self.metric_params = metric_params
         self.weights = weights
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True  # made dense, after a look at the memory
+        return tags
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> MahalanobisKNN:
         """Scale, learn the metric where ``metric`` is an unfitted learner, and keep the training set (a copy).
 

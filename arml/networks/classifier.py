@@ -160,6 +160,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         channels = channels if self.channels is None else tuple(self.channels)
         return build_network(self.architecture, n_features, n_classes, hidden, channels, self.random_state)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True  # made dense, after a look at the memory
+        return tags
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> NetworkClassifier:
         """Train on X of shape (N, D) with labels y of shape (N,).
 

@@ -217,6 +217,11 @@ class RobustPrototypes(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type
         self.verbose = verbose
         self.random_state = random_state
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True  # made dense, after a look at the memory
+        return tags
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> RobustPrototypes:
         """Learn the prototypes.
 

@@ -165,6 +165,7 @@ def test_lfda_complex_result_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     X, y = blobs()
 
     def fit(self: object, X: np.ndarray, y: np.ndarray) -> object:
+        assert _eigh  # type: ignore[name-defined]  # noqa: F821  # what the library's own looks up
         self.components_ = np.eye(4) * (1 + 0j)  # type: ignore[attr-defined]
         return self
 
