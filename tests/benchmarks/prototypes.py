@@ -87,6 +87,7 @@ _TASKS = (
         0.03,
         _BASE | _MOTIONS,
         {
+            "more of turns and zooms": {"max_rotation": 15.0, "max_zoom": 0.15},
             "without turns and zooms": {"max_rotation": 0.0, "max_zoom": 0.0},
             "eq. (9)": {"objective": "bisector", "n_rivals": 1},
             "learning rate 0.03": {"learning_rate": 0.03},
@@ -179,7 +180,10 @@ class Bench:
         params = task.base | self.options.settings | {"device": self.options.device}
         changes = {} if self.options.no_search else task.changes
         self.starts = {}
-        self.say(task.name, "begins with", len(y), "points")
+        self._start(X[fitted], y[fitted], params["n_prototypes"])
+        few = 5 * params["batch_size"]
+        RobustPrototypes(max_iter=10, init="sample", random_state=_SEED, **params).fit(X[:few], y[:few])
+        self.say(task.name, "begins with", len(y), "points, k-means made and the device warm")
         each = _SEARCH * (self.left() - end - _VERIFYING) / (1 + len(changes))
         best = np.inf
         for name, change in {"base": {}, **changes}.items():
