@@ -16,14 +16,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from arml.results.stages import METRICS, NETWORKS, STAGES, TABLE
 from flows import layout
-from flows.params import dataset_spec, methods_of, sample_of
+from flows.params import dataset_spec, methods_of, sample_of, section_of
 from flows.processes.commands import dvc_command, stage_environment
 from flows.runners.choice import worker_count
 
-POINTWISE = ("verify", "certify", "check", "attack", "tighten")
 DEFAULT = "default"  # the study of params.yaml
-ORDER = ("download", "preprocess", "train", *POINTWISE, "train_networks", "certify_networks", "attack_networks")
 
 
 def changed_stages(workspace: Path) -> dict[str, Any] | None:
@@ -79,8 +78,8 @@ def _tasks(params: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[An
 
     for dataset in params["datasets"]:
         begun = False
-        for stage in ORDER:
-            if stage.endswith("_networks") and dataset not in params["networks"]["datasets"]:
+        for stage in (stage.name for stage in TABLE if stage.measured):
+            if STAGES[stage].of == NETWORKS and dataset not in params["networks"]["datasets"]:
                 continue
             begun = begun or f"{stage}@{dataset}" in changed
             for method in _methods(params, stage, dataset) if begun else ():
@@ -88,17 +87,15 @@ def _tasks(params: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[An
 
 
 def _methods(params: Mapping[str, Any], stage: str, dataset: str) -> list[str]:
-    if stage in ("download", "preprocess"):
+    if STAGES[stage].alone:
         return [""]
-    if stage.endswith("_networks"):
-        return list(params["networks"]["models"])
-    if stage in ("attack", "tighten") and not params[stage]["n_neighbors"]:
+    if STAGES[stage].pointwise and section_of(params, stage).get("n_neighbors") == []:  # switched off
         return []
     return methods_of(params, stage, dataset)
 
 
 def _sizes(params: Mapping[str, Any], stage: str, dataset: str) -> dict[int, int]:
-    if stage not in POINTWISE:
+    if not STAGES[stage].pointwise or STAGES[stage].models != METRICS:
         return {}
     neighbors = {"verify": [1], "check": sorted({1, *params["certify"]["n_neighbors"]})}.get(stage)
     neighbors = neighbors or params[stage]["n_neighbors"]

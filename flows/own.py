@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows import layout, repro
-from flows.params import ParamsError, check_params, load_params
+from flows.errors import ParamsError
+from flows.params import check_params, load_params, yaml12
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,7 +52,7 @@ def add(file: Path, label: str | None, test: Path | None, settings: list[str]) -
         key, sign, value = setting.partition("=")
         if not sign:
             raise ParamsError(f"--set takes KEY=VALUE, got {setting!r}")
-        entry[key.strip()] = yaml.safe_load(value)
+        entry[key.strip()] = yaml12.parse(value, f"--set {setting}")
     from arml.datasets import load, spec_from_entry
 
     if name in load_params()["datasets"] and (load_params()["datasets"][name] or {}).get("source") != "file":
@@ -65,7 +64,7 @@ def add(file: Path, label: str | None, test: Path | None, settings: list[str]) -
         repro.say(f"{name}: {told}")
     text = layout.PARAMS.read_text(encoding="utf-8")
     changed = _with_entry(text, name, entry)
-    check_params(yaml.safe_load(changed))
+    check_params(yaml12.parse(changed))
     layout.PARAMS.write_text(changed, encoding="utf-8")
     return name
 
@@ -89,13 +88,11 @@ def _bring(*files: Path | None) -> None:
 
 def _with_entry(text: str, name: str, entry: dict[str, Any]) -> str:
     """params.yaml with the data set in place of those there, its comments kept; networks, which are for images, off."""
-    line = yaml.safe_dump({name: entry}, default_flow_style=None, sort_keys=False, width=1000, allow_unicode=True)
-    block = "".join(f"  {part}\n" for part in line.strip().splitlines())
-    section = r"(?m)^datasets:.*\n(?:[ \t]+.*\n|[ \t]*\n(?=[ \t]))*"
-    changed, count = re.subn(section, lambda _: f"datasets:\n{block}", text, count=1)
-    if not count:
-        raise ParamsError("params.yaml has no section datasets")
-    return re.sub(r"(?m)^(networks:[ \t]*\n(?:[ \t]+.*\n)*?[ \t]+datasets:).*$", r"\1 []", changed, count=1)
+    content = yaml12.edited(text)
+    content["datasets"] = {name: entry}
+    if "networks" in content:
+        content["networks"]["datasets"] = []
+    return yaml12.dump(content)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from arml.system.files import write_text
 from flows import costs, layout
 from flows.errors import BusyError, ParamsError, ServerError
-from flows.params import load_params
+from flows.params import completed, load_params
 from flows.processes import server, warm, watch
 from flows.processes.commands import (
     Stopped,
@@ -56,6 +58,8 @@ def bring_up_to_date(workspace: Path, study: str | None, dvc_arguments: list[str
     """Look what has changed, say what it will cost, and run it."""
     if study:
         prepare(study)
+    for line in () if study else complete(workspace / "params.yaml"):
+        say(line)
     params = load_params(workspace / "params.yaml")
     say(f"study{f' {study}' if study else ''}: {', '.join(params['datasets'])}; methods {', '.join(params['methods'])}")
     drop_removed(workspace, params)
@@ -72,6 +76,16 @@ def bring_up_to_date(workspace: Path, study: str | None, dvc_arguments: list[str
         for line in costs.lines(params, changed, study) if changed else ():
             say(line)
     return reproduce(workspace, dvc_arguments, begun)
+
+
+def complete(path: Path) -> Iterator[str]:
+    """Write into params.yaml what it leaves out and DVC has to know, and say so."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    load_params(path)  # what is wrong with it is said first
+    full, told = completed(text)
+    if told:
+        write_text(path, full)
+    yield from told
 
 
 def drop_removed(workspace: Path, params: dict[str, Any]) -> None:

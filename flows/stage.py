@@ -10,30 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from arml.results.stages import STAGES, STUDY
 from flows import layout
 from flows.errors import FlowError, ParamsError, ServerError
 from flows.params import current_params, require_dataset
 from flows.processes import server, watch
 from flows.workspaces import study
-
-STAGES = (
-    "inputs",
-    "download",
-    "preprocess",
-    "train",
-    "verify",
-    "certify",
-    "check",
-    "attack",
-    "tighten",
-    "train_networks",
-    "certify_networks",
-    "attack_networks",
-    "runtime",
-    "runtime_report",
-    "report",
-)
-WHOLE = ("inputs", "report")  # of all data sets at once
 
 
 def main(argv: list[str]) -> int:
@@ -43,10 +25,10 @@ def main(argv: list[str]) -> int:
     for name in STAGES:
         about = _about(name)
         own = stages.add_parser(name, help=about, description=about)
-        if name not in WHOLE:
+        if STAGES[name].of != STUDY:
             own.add_argument("--dataset", default=_dataset_of_dvc(name), help="a name under datasets in params.yaml")
     arguments = parser.parse_args(argv)
-    stage, per_dataset = arguments.stage, arguments.stage not in WHOLE
+    stage, per_dataset = arguments.stage, STAGES[arguments.stage].of != STUDY
     if per_dataset and arguments.dataset is None:
         parser.error("say which data set: --dataset NAME")
     try:

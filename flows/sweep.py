@@ -19,18 +19,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from arml.results.stages import leading_to
 from flows import layout
 from flows.errors import ParamsError, ServerError
-from flows.params import SETTINGS, check_params, current_params, dataset_spec
+from flows.params import SETTINGS, check_params, current_params, dataset_spec, yaml12
 from flows.processes import server, warm
 from flows.processes.commands import Stopped, dvc_command, run_group, signals_as_exit, stage_environment
 from flows.workspaces import study
 
 SWEEPS = layout.ROOT / "flows" / "sweeps"
 FOLDER = "sweep"  # in the workspace: the stage that reads a point's errors, and what points gave
-STAGES = ("download", "preprocess", "train", "verify", "certify")  # what a point runs
+READ = ("verify", "certify")  # the stages whose results are a point's
 KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 
 
@@ -73,13 +72,12 @@ def load(name: str) -> dict[str, Any]:
     """
     where = f"flows/sweeps/{name}.yaml"
     try:
-        spec = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        spec = yaml12.read(SWEEPS / f"{name}.yaml")
+    except ParamsError as error:
         raise ParamsError(f"cannot read {where}: {error}") from error
     if not isinstance(spec, Mapping) or set(spec) != {"study", "axes"} or not isinstance(spec["axes"], Mapping):
         raise ParamsError(f"{where} must have the keys study (an overlay of params.yaml) and axes")
-    base = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8"))
-    params = check_params(study.merge(base, spec["study"] or {}))
+    params = check_params(study.merge(yaml12.read(layout.PARAMS), spec["study"] or {}))
     if not {"euclidean", "arml"} <= set(params["methods"]) or len(params["certify"]["n_neighbors"]) != 1:
         raise ParamsError(
             f"{where}: a sweep reports ARML beside Euclidean, exact and certified for one K: its study must have "
@@ -180,15 +178,11 @@ def prepare(name: str, params: Mapping[str, Any]) -> Path:
     stage = {
         "wdir": "..",
         "cmd": "python -m flows.sweep --collect",
-        "deps": [
-            f"data/results/{dataset}/{kind}.parquet"
-            for dataset in params["datasets"]
-            for kind in ("exact", "certified")
-        ],
+        "deps": [layout.relative(layout.result(dataset, stage)) for dataset in params["datasets"] for stage in READ],
         "metrics": [{f"{FOLDER}/errors.json": {"cache": False}}],
         "outs": [{f"{FOLDER}/curves.json": {"cache": False}}],
     }
-    text = "# written by flows/sweep.py\n" + yaml.safe_dump({"stages": {"curves": stage}}, sort_keys=False)
+    text = "# written by flows/sweep.py\n" + yaml12.dump({"stages": {"curves": stage}})
     study.write(workspace / FOLDER / "dvc.yaml", text)
     study.write(workspace / ".dvc" / "config", f"[core]\n    analytics = false\n{study.cache_section()}")
     study.write(workspace / ".dvc" / ".gitignore", "/tmp\n/config.local\n/cache\n")
@@ -224,8 +218,10 @@ def _digest(overrides: Mapping[str, Any], params: Mapping[str, Any], code: str) 
 
 def _code_of(workspace: Path) -> str:
     """What the points' results depend on: the code that their stages name, as git knows it."""
-    stages = yaml.safe_load((workspace / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    deps = {dep for name in STAGES for dep in stages[name]["do"]["deps"] if dep.startswith(("arml", "flows"))}
+    stages = yaml12.read(workspace / "dvc.yaml")["stages"]
+    deps = {
+        dep for name in leading_to(*READ) for dep in stages[name]["do"]["deps"] if dep.startswith(("arml", "flows"))
+    }
     return _git(workspace, "rev-parse", *(f"HEAD:{dep}" for dep in sorted(deps)))
 
 
@@ -250,7 +246,7 @@ def collect() -> int:
     params = current_params()
     curves = {}
     for dataset in params["datasets"]:
-        tables = [read_table(layout.result(dataset, stage), "results") for stage in ("verify", "certify")]
+        tables = [read_table(layout.result(dataset, stage), "results") for stage in READ]
         costs = read_table(layout.timings(dataset, "train"), "timings").to_pylist()
         radii = dataset_spec(params, dataset).radii or suggested_radii(tables[0], dataset)
         curves[dataset] = robust_errors(tables, radii, costs)

@@ -16,7 +16,8 @@ from arml.results.evidence import rejections
 from arml.results.parquet import read_provenance, read_table
 from arml.results.rows import concat
 from arml.results.sandwich import SandwichReport, check_sandwich
-from arml.results.schemas import METHOD_ORDER, NETWORK, STAGE_ORDER, column, method_rank
+from arml.results.schemas import METHOD_ORDER, NETWORK, column, method_rank
+from arml.results.stages import STAGE_ORDER
 
 METHOD_LABELS = {name: name.upper() for name in METHOD_ORDER} | {"euclidean": "Euclidean"}
 ALGORITHM_LABELS = {

@@ -20,6 +20,7 @@ from arml.report.markup import csv_text, markdown_table
 from arml.report.published import paper_value
 from arml.report.study import Study, algorithm_label, count_range, method_label
 from arml.results.schemas import method_rank
+from arml.results.stages import stage_of
 
 KIND_TITLES = {
     "exact": "Robust error (exact)",
@@ -226,7 +227,7 @@ def remarks(study: Study, block: Sequence[Curve], listed: Sequence[Cell], clean:
 def _left_out(study: Study, block: Sequence[Curve]) -> list[str]:
     """The methods that a table lacks because the params leave them out of its stage."""
     first, there = block[0], {curve.method for curve in block}
-    stage = "tighten" if first.algorithm in TIGHTENED else {"attacked": "attack"}.get(first.kind, "")
+    stage = stage_of(first.kind, tightened=first.algorithm in TIGHTENED)
     return [method for method in study.skipped(stage, first.dataset) if method not in there]
 
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         KINDS,
         METHOD_ORDER,
         RESULTS,
-        STAGE_ORDER,
         STATUSES,
         TIMINGS,
         TRIALS,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         metric_schema,
         processed_schema,
     )
+    from arml.results.stages import STAGE_ORDER
 
 __all__ = [
     "KINDS",
@@ -81,7 +81,7 @@ __getattr__, __dir__ = lazy(
         "KINDS": "arml.results.schemas",
         "METHOD_ORDER": "arml.results.schemas",
         "RESULTS": "arml.results.schemas",
-        "STAGE_ORDER": "arml.results.schemas",
+        "STAGE_ORDER": "arml.results.stages",
         "STATUSES": "arml.results.schemas",
         "TIMINGS": "arml.results.schemas",
         "TRIALS": "arml.results.schemas",

@@ -18,20 +18,6 @@ from arml.errors import DataError
 KINDS = ("exact", "certified", "attacked")
 STATUSES = ("exact", "bounded", "unsolved", "misclassified", "unattacked")
 METHOD_ORDER = ("euclidean", "nca", "lmnn", "itml", "lfda", "arml")
-STAGE_ORDER = (
-    "download",
-    "preprocess",
-    "train",
-    "verify",
-    "certify",
-    "check",
-    "attack",
-    "tighten",
-    "train_networks",
-    "certify_networks",
-    "attack_networks",
-    "report",
-)
 NETWORK = 0
 """What stands for the number of neighbours where the classifier is a network."""
 

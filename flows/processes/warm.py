@@ -25,21 +25,14 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.reduction import DupFd
 from typing import Any
 
+from arml.results.stages import TABLE
 from flows import layout
 
 VARIABLE = "ARML_WARM"  # in the environment of a run: where the fork server listens, and the code it holds
+# every module that a stage's tasks import; and what all stages share
 PRELOAD = (
-    "prefect.artifacts",
-    "prefect.task_runners",
-    "flows.tasks.shards",
-    "flows.stage",
-    "arml.attacks.options",
-    "arml.datasets",
-    "arml.evidence",
-    "arml.learners",
-    "arml.networks",
-    "arml.knn.neighbors",
-    "arml.results",
+    *("prefect.artifacts", "prefect.task_runners", "flows.tasks.shards", "flows.stage"),
+    *dict.fromkeys(module for stage in TABLE for module in stage.preload),
 )
 
 

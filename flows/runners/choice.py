@@ -10,11 +10,11 @@ from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from arml.results.stages import ALWAYS, NEVER, SMALL, STAGES
 from flows.errors import StageError
 from flows.processes import watch
 from flows.runners.size import is_large
 
-ALONE = ("download", "preprocess", "report", "runtime", "runtime_report")  # stages of one task at a time
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -31,16 +31,12 @@ def runner_kind(run: Mapping[str, Any], stage: str, dataset: str) -> str:
     elsewhere, since starting processes costs some seconds a stage; threads too, to verify and certify, where the
     training set is so large that they had better share one copy. A stage of one task at a time is never sent to a
     cluster."""
-    if run["runner"] in ("dask", "ray") and stage in ALONE:
+    if run["runner"] in ("dask", "ray") and STAGES[stage].alone:
         return "threads"
     if run["runner"] != "auto":
         return str(run["runner"])
-    alone = (
-        stage in ("train", "attack", "tighten")
-        or stage.endswith("_networks")
-        or (stage in ("verify", "certify") and not is_large(dataset))
-    )
-    return "processes" if alone and worker_count(run) > 1 else "threads"
+    pays = {NEVER: False, SMALL: not is_large(dataset), ALWAYS: True}[STAGES[stage].processes]
+    return "processes" if pays and worker_count(run) > 1 else "threads"
 
 
 def make_task_runner(run: Mapping[str, Any], stage: str, dataset: str = "") -> TaskRunner[Any]:

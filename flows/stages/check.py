@@ -8,12 +8,15 @@ from typing import Any
 
 from prefect import flow, task
 
+from arml.results.stages import TABLE
 from flows import layout
 from flows.errors import StageError
 from flows.params import current_params, sample_of
 from flows.tasks.parts import Job, Part, Record, collect_timings, execute, run_parts
 from flows.tasks.prepared import prepared
 from flows.tasks.shards import digest, evaluated_rows
+
+PROVED = tuple(stage.name for stage in TABLE if stage.proofs)
 
 
 def _audit(job: Job) -> Any:
@@ -41,7 +44,7 @@ def check_certificates(job: Job) -> Record:
 
 def _files(dataset: str) -> list[Path]:
     """Everything that verify and certify have proved."""
-    found = [file for stage in layout.PROOFS for file in layout.certificates(dataset, stage).glob("*.parquet")]
+    found = [file for stage in PROVED for file in layout.certificates(dataset, stage).glob("*.parquet")]
     if not found:
         raise StageError(f"check {dataset}: there are no certificates; run verify and certify first")
     return sorted(found)
@@ -77,7 +80,7 @@ def flow_(dataset: str) -> None:
     rows = evaluated_rows(read_provenance(layout.test_split(dataset))["n_test"], sample, seed)
     parts = list(_parts(dataset, files, {"sample": sample, "seed": seed, "rows": digest(rows)}))
     audits = run_parts(check_certificates, dataset, "check", parts, params)
-    verdicts = join_audits(audits, files, [layout.result(dataset, stage) for stage in layout.PROOFS], rows)
+    verdicts = join_audits(audits, files, [layout.result(dataset, stage) for stage in PROVED], rows)
     facts = provenance(dataset=dataset, stage="check", params={"sample": sample}, seed=seed)
     write_table(target, verdicts, "checks", facts)
     collect_timings(dataset, "check", parts)

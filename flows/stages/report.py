@@ -7,14 +7,12 @@ from typing import Any
 
 from prefect import flow, task
 
+from arml.results.stages import DATASETS, NETWORKS, stages_of
 from flows import layout
 from flows.params import SETTINGS, current_params, dataset_spec
 from flows.tasks import artifacts
 from flows.tasks.parts import log_run
 from flows.workspaces import commit
-
-NETWORK_STAGES = ("train_networks", "certify_networks", "attack_networks")
-MEASURED = ("download", "preprocess", "train", "verify", "certify", "check", "attack", "tighten")
 
 
 @task
@@ -28,8 +26,8 @@ def write_reports(params: dict[str, Any]) -> int:
     names, compared = list(params["datasets"]), params["networks"]["datasets"]
     study = load_study(
         results=[
-            *(layout.result(name, stage) for name in names for stage in layout.RESULT_FILES),
-            *(layout.result(name, stage) for name in compared for stage in layout.NETWORK_RESULT_FILES),
+            *(layout.result(name, stage.name) for name in names for stage in stages_of(DATASETS) if stage.result),
+            *(layout.result(name, stage.name) for name in compared for stage in stages_of(NETWORKS) if stage.result),
         ],
         metrics=[layout.metric(name, method) for name in names for method in params["methods"]],
         checks=[layout.checked(name) for name in names],
@@ -46,8 +44,8 @@ def write_reports(params: dict[str, Any]) -> int:
     appendices = [read_appendix(folder, name) for name, folder in there.items()]
     written = write_report(study, layout.REPORTS, toy=fit_toy(params["methods"], params["seed"]), appendices=appendices)
     took = [
-        *(layout.timings(name, stage) for name in names for stage in MEASURED),
-        *(layout.timings(name, stage) for name in compared for stage in NETWORK_STAGES),
+        *(layout.timings(name, stage.name) for name in names for stage in stages_of(DATASETS) if stage.measured),
+        *(layout.timings(name, stage.name) for name in compared for stage in stages_of(NETWORKS) if stage.measured),
     ]
     write_run_page(layout.REPORTS, read_timings(took), study.datasets, commit.of_code())
     artifacts.publish_report(layout.REPORTS, written)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arml.results.stages import NETWORK_MODELS, STAGES
 from flows import layout
-from flows.params import methods_of, sample_of
+from flows.params import methods_of, sample_of, section_of
 from flows.tasks.cache import code_hash, content_hash
 from flows.tasks.parts import Job, Part
 
@@ -41,7 +42,7 @@ def shards(
     samples = sample if isinstance(sample, list) else [sample] * len(n_neighbors)
     parts = []
     for method in methods:
-        own = {"network": networks[method]} if stage in layout.NETWORK_RESULT_FILES else {}
+        own = {"network": networks[method]} if STAGES[stage].models == NETWORK_MODELS else {}
         for k, sample in zip(n_neighbors, samples, strict=True):
             rows = evaluated_rows(n_test, sample, params["seed"])
             for start in range(0, len(rows), size):
@@ -72,9 +73,7 @@ def shards(
 
 def _section(stage: str, dataset: str, params: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
     """The methods that a stage goes over on a data set, and its own section of the params."""
-    if stage in layout.NETWORK_RESULT_FILES:
-        return list(params["networks"]["models"]), params["networks"][stage.removesuffix("_networks")]
-    return methods_of(params, stage, dataset), params[stage]
+    return methods_of(params, stage, dataset), section_of(params, stage)
 
 
 def compute_shard(job: Job, make_table: Callable[..., Any]) -> None:
@@ -93,7 +92,7 @@ def compute_shard(job: Job, make_table: Callable[..., Any]) -> None:
 
 def _schema(stage: str) -> str:
     """What the parts of a stage hold."""
-    return "evidence" if stage in layout.PROOFS else "results"
+    return "evidence" if STAGES[stage].proofs else "results"
 
 
 def join(dataset: str, stage: str, files: Sequence[Path], params: Mapping[str, Any]) -> None:

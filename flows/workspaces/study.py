@@ -13,11 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows import layout
 from flows.errors import ParamsError
-from flows.params import check_params
+from flows.params import check_params, yaml12
 
 CODE = ("arml", "flows")
 FILES = ("dvc.yaml", ".dvcignore", "data/.gitignore", ".dvc/plots/robust_error.json")
@@ -48,7 +46,7 @@ def prepare(name: str) -> Path:
     """
     if name not in available():
         raise ParamsError(f"unknown study {name!r}; there are {', '.join(available())}")
-    base = yaml.safe_load(layout.PARAMS.read_text(encoding="utf-8"))
+    base = yaml12.read(layout.PARAMS)
     header = f"# params.yaml and flows/studies/{name}.yaml, merged; edit those\n"
     workspace = lay_out(name, check_params(merge(base, overlay(name))), header)
     write(workspace / ".dvc" / "config", f"[core]\n    analytics = false\n    no_scm = true\n{cache_section()}")
@@ -57,7 +55,7 @@ def prepare(name: str) -> Path:
 
 def overlay(name: str) -> dict[str, Any]:
     """What a study changes in params.yaml, over what the study that it extends does."""
-    found = dict(yaml.safe_load((layout.STUDIES / f"{name}.yaml").read_text(encoding="utf-8")))
+    found = dict(yaml12.read(layout.STUDIES / f"{name}.yaml"))
     extended = found.pop("extends", None)
     return merge(overlay(extended), found) if extended else found
 
@@ -76,7 +74,7 @@ def lay_out(name: str, params: Mapping[str, Any], header: str) -> Path:
     for appendix in layout.APPENDICES.values():
         if not (params["runtime"] and "runtime" in appendix.parts):  # which the study makes itself
             _mirror(appendix, workspace / appendix.relative_to(layout.ROOT))
-    write(workspace / "params.yaml", header + yaml.safe_dump(dict(params), sort_keys=False))
+    write(workspace / "params.yaml", header + yaml12.dump(dict(params)))
     (workspace / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
     return workspace
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from pydantic import BaseModel
 
 from flows import layout
 from flows import params as params_module
 from flows.errors import ParamsError
+from flows.params import yaml12
+from flows.params.models import Params
 from flows.workspaces import study as study_module
 
 ROOT = layout.ROOT
@@ -46,7 +50,6 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("methods", ["euclidean", "svm"], "'svm' is unknown; choose from euclidean, nca"),
         ("methods", ["nca", "nca"], "names one twice"),
         ("methods", [], "methods must be a list"),
-        ("train", {"euclidean": {}}, "train has no entry for 'nca'"),
         ("train.arml", {"lr": 0.1}, "lr"),
         ("train.arml", {"loss": "square", "learning_rate": "fast"}, "train.arml"),
         ("train.arml", {"random_state": -1}, "train.arml: random_state"),
@@ -58,7 +61,6 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("attack.sample", [5], "attack.sample must be one number or 2, one for each of n_neighbors"),
         ("attack.sample", [5, 0], "attack.sample must be a whole number >= 1 or all"),
         ("attack.sample", {"pendigits": 5}, "attack.sample lacks the key 'default'"),
-        ("attack.sample", {"usps": 5, "default": 5}, "attack.sample has the unknown key 'usps'"),
         ("attack.sample", {"pendigits": [5], "default": 5}, "attack.sample.pendigits must be one number or 2"),
         ("verify.sample", {"pendigits": 0, "default": 5}, "verify.sample.pendigits must be a whole number >= 1 or all"),
         ("verify.sample", [5, 5], "verify.sample must be a whole number >= 1 or all"),
@@ -72,14 +74,11 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("attack.algorithm", "pointwise", "attack.steps must be null: pointwise has none"),
         ("attack.algorithm", "hopskipjump", "attack.batch_size must be null: hopskipjump has none; got 256"),
         ("attack.batch_size", 0, "attack.batch_size must be a whole number >= 1 or null"),
-        ("tighten", {"sample": 5}, "tighten lacks the key"),
         ("tighten.sample", 0, "tighten.sample must be a whole number >= 1 or all"),
         ("tighten.n_neighbors", [1, 11], "tighten.n_neighbors has 1, whose radii are exact already"),
         ("tighten.programs", 0, "tighten.programs must be a whole number >= 1"),
         ("tighten.nodes", -1, "tighten.nodes must be a whole number >= 0"),
         ("tighten.time_limit", 0, "tighten.time_limit must be a positive number of seconds, or null"),
-        ("networks", {"datasets": []}, "networks lacks the key"),
-        ("networks.datasets", ["mnist"], "networks.datasets: 'mnist' is unknown"),
         ("networks.datasets", "pendigits", "networks.datasets must be a list of different data sets"),
         ("networks.models", {}, "networks.models must map names to networks"),
         ("networks.models", {"arml": {"certificate": "crown"}}, "no name of a metric"),
@@ -96,7 +95,6 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("networks.attack.algorithm", "pgd", "choose from ddn, fmn"),
         ("networks.attack.steps", 0, "networks.attack.steps"),
         ("networks.attack.bounds", [1, 0], "networks.attack.bounds must be .low, high."),
-        ("runtime", {"usps": {}}, "runtime has the unknown key 'usps'"),
         ("runtime", {"pendigits": {"trials": 1}}, "runtime.pendigits"),
         ("runtime", {"pendigits": {"trials": 0, "threads": [1], "fits": {"a": {"method": "nca"}}}}, "trials"),
         (
@@ -114,7 +112,9 @@ def put(params: dict[str, Any], key: str, value: Any) -> None:
         ("run", {"runner": "ray", "cluster": "head"}, "an address such as ray://head:10001 or auto; got 'head'"),
         ("run.workers", 0, "run.workers must be a whole number >= 1 or auto"),
         ("run.devices", ["gpu"], "run.devices must be auto or a list"),
-        ("verify", None, "verify must be a mapping"),
+        ("verify", None, "verify must be a mapping with the keys sample, time_limit; got None"),
+        ("runtime", {"pendigits": {"threads": [1]}}, "runtime.pendigits lacks the key 'trials'"),
+        ("networks", {"models": []}, "networks.models must map names to networks"),
     ],
 )
 def test_what_is_wrong_is_named(params: dict[str, Any], key: str, value: Any, said: str) -> None:
@@ -132,18 +132,115 @@ def test_a_cluster_is_named_by_its_address(params: dict[str, Any], runner: str, 
     assert params_module.check_params(params)["run"]["cluster"] == cluster
 
 
-def test_a_missing_section_is_named(params: dict[str, Any]) -> None:
-    del params["attack"]
-    with pytest.raises(ParamsError, match="lacks the key 'attack'"):
+@pytest.mark.parametrize("missing", ["datasets", "methods"])
+def test_what_has_no_default_must_be_there(params: dict[str, Any], missing: str) -> None:
+    del params[missing]
+    with pytest.raises(ParamsError, match=f"params.yaml lacks the key '{missing}'"):
         params_module.check_params(params)
 
 
-def test_a_broken_or_missing_file_is_an_error(tmp_path: Path) -> None:
+def test_every_fault_has_its_line(params: dict[str, Any]) -> None:
+    params["seed"], params["run"]["workers"], params["atack"] = -1, 0, {}
+    with pytest.raises(ParamsError) as error:
+        params_module.check_params(params)
+    assert [line.split()[0] for line in str(error.value).splitlines()] == ["seed", "run.workers", "params.yaml"]
+
+
+def test_one_data_set_and_one_method_are_enough() -> None:
+    found = params_module.check_params({"datasets": {"pendigits": None}, "methods": ["arml"]})
+    assert found["train"] == {"arml": {}} and found["networks"]["datasets"] == [] and found["runtime"] == {}
+    assert found["certify"] == {"sample": "all", "n_neighbors": [1, 11], "bound": "theorem1"}
+
+
+def test_a_section_takes_some_of_its_keys(params: dict[str, Any]) -> None:
+    params["tighten"] = {"sample": 5}
+    assert params_module.check_params(params)["tighten"] == {
+        "sample": 5,
+        "skip": {},
+        "n_neighbors": [11],
+        "programs": 100,
+        "nodes": 1000,
+        "time_limit": None,
+    }
+
+
+def test_what_names_other_data_sets_is_ignored_and_said(params: dict[str, Any]) -> None:
+    params["networks"]["datasets"] = ["mnist", "optdigits"]
+    params["attack"]["sample"] = {"usps": 5, "default": 5}
+    params["runtime"] = {"usps": {"trials": 1, "threads": [1], "fits": {"a": {"method": "nca"}}}}
+    params["tighten"]["skip"] = {"mnist": ["lfda"]}
+    found = params_module.check_params(params)
+    assert found["networks"]["datasets"] == ["optdigits"] and found["runtime"] == {}
+    assert params_module.sample_of(found["attack"], "pendigits") == 5
+    assert params_module.strangers(params) == [
+        "networks.datasets names 'mnist', not under datasets: ignored",
+        "runtime names 'usps', not under datasets: ignored",
+        "attack.sample names 'usps', not under datasets: ignored",
+        "tighten.skip names 'mnist', not under datasets: ignored",
+    ]
+
+
+def test_a_short_file_is_completed_for_dvc_and_keeps_its_comments() -> None:
+    text = "datasets:\n  pendigits: {}   # pens\nmethods: [arml]\nnetworks:\n  datasets: [mnist]\n"
+    full, told = params_module.completed(text)
+    assert full.startswith(text.replace("[mnist]", "[]")) and len(told) == 3
+    assert yaml12.parse(full) == params_module.check_params(yaml12.parse(text)) | {"datasets": {"pendigits": {}}}
+    assert params_module.completed(full) == (full, [])
+
+
+def test_the_committed_file_needs_nothing_more() -> None:
+    text = layout.PARAMS.read_text(encoding="utf-8")
+    assert params_module.completed(text) == (text, []) and yaml12.dump(yaml12.edited(text)) == text
+
+
+@pytest.mark.parametrize("written", ["1e-05", "1.0e-5", "1E-5", "0.00001", ".00001", "+1e-5"])
+def test_small_numbers_are_read_as_dvc_writes_them(tmp_path: Path, written: str) -> None:
+    text = layout.PARAMS.read_text(encoding="utf-8").replace("learning_rate: 0.001", f"learning_rate: {written}")
+    (tmp_path / "params.yaml").write_text(text)
+    assert params_module.load_params(tmp_path / "params.yaml")["train"]["arml"]["learning_rate"] == 1e-5
+
+
+def test_words_are_words() -> None:
+    assert yaml12.parse("a: no\nb: on\nc: true\nd: 010\n") == {"a": "no", "b": "on", "c": True, "d": 10}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1\n", "line 2: expected ',' or ']'"),
+        ("a: 1\nseed: 2\nseed: 3\n", "line 3: the key 'seed' stands twice; keep one of the two"),
+        ("verify:\n  sample: all\nrun:\n\tworkers: 2\n", "line 4: a tab; YAML is indented with blanks"),
+        ("a: b: c\n", "line 1: mapping values are not allowed here"),
+    ],
+)
+def test_what_is_no_yaml_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=re.escape(f"params.yaml is not valid YAML: {said}")):
+        params_module.load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_or_other_bytes_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="cannot read"):
         params_module.load_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("a: [1\n")
-    with pytest.raises(ParamsError, match="not valid YAML"):
+    (tmp_path / "params.yaml").write_bytes("seed: 1  # für".encode("latin-1"))
+    with pytest.raises(ParamsError, match="byte 12 is not UTF-8; save it as UTF-8"):
         params_module.load_params(tmp_path / "params.yaml")
+
+
+def described(model: type[BaseModel], where: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        if field.description:
+            yield f"{where}{name}", field.description
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from described(field.annotation, f"{where}{name}.")
+
+
+def test_the_comments_of_params_yaml_are_the_sentences_of_the_models() -> None:
+    comments = (line.partition("#")[2].strip() for line in layout.PARAMS.read_text(encoding="utf-8").splitlines())
+    said = " ".join(comments)
+    sentences = dict(described(Params))
+    assert len(sentences) > 25
+    assert {key: sentence for key, sentence in sentences.items() if sentence not in said} == {}
 
 
 @pytest.mark.parametrize("study", study_module.available())
@@ -160,7 +257,7 @@ def test_merging_replaces_data_sets_and_keeps_the_rest(params: dict[str, Any]) -
 def test_a_workspace_is_a_copy_that_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "WORKSPACES", tmp_path)
     workspace = study_module.prepare("toy")
-    assert yaml.safe_load((workspace / "params.yaml").read_text())["datasets"] == {"toy": {}}
+    assert yaml12.read(workspace / "params.yaml")["datasets"] == {"toy": {}}
     assert (workspace / "data" / "networks").is_dir()  # the report reads it, and a study may train none
     (workspace / "flows" / "gone.py").write_text("")
     (workspace / "flows" / "stages" / "verify.py").write_text("old")
