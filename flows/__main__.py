@@ -10,7 +10,7 @@ from flows.processes import warm
 
 
 def main(arguments: list[str]) -> int:
-    code = warm.run(arguments)
+    code = warm.run("flows.stage", arguments)
     if code is None:
         if importlib.util.find_spec("prefect") is None:  # `.venv/bin/dvc repro` in a shell whose python is another one
             return _elsewhere(arguments)

@@ -7,10 +7,12 @@ checked, never converted: a result depends on what stands in the file.
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from arml.results.stages import TABLE
 from flows.errors import ParamsError
 from flows.params.values import (
     NAME,
@@ -409,10 +411,8 @@ class Params(Section):
     @model_validator(mode="after")
     def _sampled(self) -> Params:
         """A sample that is given for each data set is given for all, or has a default."""
-        sections = {name: getattr(self, name) for name in ("verify", "certify", "check", "attack", "tighten")}
-        sections |= {"networks.certify": self.networks.certify, "networks.attack": self.networks.attack}
-        for name, section in sections.items():
-            sample = section.sample
+        for name in (stage.section for stage in TABLE if stage.pointwise):
+            sample = attrgetter(name)(self).sample
             if isinstance(sample, dict) and "default" not in sample and not set(self.datasets) <= set(sample):
                 raise ParamsError(f"{name}.sample lacks the key 'default', for the data sets that it does not name")
         return self

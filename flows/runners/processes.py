@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.context import ForkServerContext
-from typing import Self
+from typing import Any, Self
 
 from prefect.task_runners import ProcessPoolTaskRunner
 
-_ready: ForkServerContext | None = None
-
-
-def fork_from(context: ForkServerContext) -> None:
-    """From now on, have workers of this process come from there."""
-    global _ready
-    _ready = context
+from flows.processes import forkserver, warm
 
 
 class ProcessRunner(ProcessPoolTaskRunner):
@@ -22,13 +15,19 @@ class ProcessRunner(ProcessPoolTaskRunner):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        spawning = self._executor
-        if _ready is not None and spawning is not None:  # it has started no process yet
+        address = warm.address()
+        spawning: Any = self._executor
+        if address is not None and _replaceable(spawning):  # it has started no process yet
             self._executor = ProcessPoolExecutor(
                 max_workers=self._max_workers,
-                mp_context=_ready,
+                mp_context=forkserver.attach(address),
                 initializer=spawning._initializer,
                 initargs=spawning._initargs,
             )
             spawning.shutdown(wait=False)
         return self
+
+
+def _replaceable(pool: Any) -> bool:
+    """Whether the pool tells what its workers begin with, in private names; else Prefect's own is kept."""
+    return all(hasattr(pool, name) for name in ("_initializer", "_initargs"))

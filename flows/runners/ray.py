@@ -93,16 +93,32 @@ def make_runner(address: str | None, workers: int, threads: int, server: str) ->
 
 
 def _found() -> str:
-    """Where the cluster is that ``auto`` means: Ray itself would wait for it without end."""
-    from ray._private.services import canonicalize_bootstrap_address
+    """Where the cluster is that ``auto`` means: Ray itself would wait for it without end.
 
+    Ray has no public way to ask; where its private one is gone, RAY_ADDRESS has to say.
+    """
     try:
-        return f"ray://{canonicalize_bootstrap_address('auto')}"
+        from ray._private.services import canonicalize_bootstrap_address as bootstrap_address
+    except ImportError:
+        return _named()
+    try:
+        return f"ray://{bootstrap_address('auto')}"
     except ConnectionError as error:
         raise ClusterError(
             "run.cluster is auto, but this machine is no node of a Ray cluster: start one on it ('ray start'), export "
             "RAY_ADDRESS, or set run.cluster to null"
         ) from error
+
+
+def _named() -> str:
+    """The cluster that RAY_ADDRESS names."""
+    named = os.environ.get("RAY_ADDRESS", "")
+    if not named:
+        raise ClusterError(
+            "run.cluster is auto, and this version of Ray does not tell where a cluster is: export RAY_ADDRESS, or "
+            "install the version that constraints.txt names"
+        )
+    return named if "://" in named else f"ray://{named}"
 
 
 def _quiet() -> dict[str, Any]:

@@ -7,9 +7,11 @@ from typing import Any
 from prefect import flow, task
 
 from flows.params import current_params
-from flows.tasks.parts import Job, Record, collect_timings, execute, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import run_parts
 from flows.tasks.prepared import prepared
 from flows.tasks.shards import compute_shard, join, shards
+from flows.tasks.timings import collect_timings
 
 OPTIONS = ("steps", "batch_size")  # null: as the attack has it, or not one of its own
 
@@ -24,10 +26,10 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml.attacks import POINT_ATTACKS
     from arml.results.found import Asked, attacked_rows
 
-    k, options = job["n_neighbors"], job["params"]
+    k, options = job.n_neighbors, job.params
     algorithm, bounds = options["algorithm"], options["bounds"]
     given = {name: options[name] for name in OPTIONS if options[name] is not None}
-    with prepared(job["dataset"], job["method"], _for_queries) as reference:
+    with prepared(job.dataset, job.method, _for_queries) as reference:
         found = POINT_ATTACKS[algorithm](
             reference,
             X,
@@ -38,7 +40,7 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
             bounds=None if bounds is None else tuple(bounds),
             **given,
         )
-        return attacked_rows(Asked(job["dataset"], job["method"], reference, k, X, y, rows), found, algorithm)
+        return attacked_rows(Asked(job.dataset, job.method, reference, k, X, y, rows), found, algorithm)
 
 
 @task

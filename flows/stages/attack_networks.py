@@ -7,9 +7,11 @@ from typing import Any
 from prefect import flow, task
 
 from flows.params import current_params
+from flows.tasks.job import Job, Record, execute
 from flows.tasks.networks import read_network, smoothed
-from flows.tasks.parts import Job, Record, collect_timings, execute, run_parts
+from flows.tasks.parts import run_parts
 from flows.tasks.shards import compute_shard, join, shards
+from flows.tasks.timings import collect_timings
 
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
@@ -17,7 +19,7 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml.results.parquet import attacked_table
     from arml.results.schemas import NETWORK
 
-    network, options = read_network(job), job["params"]
+    network, options = read_network(job), job.params
     target = smoothed(network, job) if options["network"]["certificate"] == "smoothing" else network
     bounds = options["bounds"]
     found = gradient_attack(
@@ -31,8 +33,8 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     )
     prediction = target.predict(X, rows) if target is not network else network.predict(X)
     return attacked_table(
-        dataset=job["dataset"],
-        method=job["method"],
+        dataset=job.dataset,
+        method=job.method,
         n_neighbors=NETWORK,
         index=rows,
         label=y,

@@ -7,9 +7,11 @@ from typing import Any
 from prefect import flow, task
 
 from flows.params import current_params
-from flows.tasks.parts import Job, Record, collect_timings, execute, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import run_parts
 from flows.tasks.prepared import prepared
 from flows.tasks.shards import compute_shard, join, shards
+from flows.tasks.timings import collect_timings
 
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
@@ -17,10 +19,10 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml.knn.reference import reference_set
     from arml.results.found import Asked, certified_rows
 
-    k, bound = job["n_neighbors"], job["params"]["bound"]
-    with prepared(job["dataset"], job["method"], reference_set) as reference:
+    k, bound = job.n_neighbors, job.params["bound"]
+    with prepared(job.dataset, job.method, reference_set) as reference:
         found = certify_points(reference, X, y, k, bound)
-        return certified_rows(Asked(job["dataset"], job["method"], reference, k, X, y, rows), found, bound)
+        return certified_rows(Asked(job.dataset, job.method, reference, k, X, y, rows), found, bound)
 
 
 @task

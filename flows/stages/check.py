@@ -12,9 +12,11 @@ from arml.results.stages import TABLE
 from flows import layout
 from flows.errors import StageError
 from flows.params import current_params, sample_of
-from flows.tasks.parts import Job, Part, Record, collect_timings, execute, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import Part, run_parts
 from flows.tasks.prepared import prepared
 from flows.tasks.shards import digest, evaluated_rows
+from flows.tasks.timings import collect_timings
 
 PROVED = tuple(stage.name for stage in TABLE if stage.proofs)
 
@@ -24,17 +26,17 @@ def _audit(job: Job) -> Any:
     from arml.results.audit import audit
     from arml.results.parquet import read_split
 
-    X, y = read_split(layout.test_split(job["dataset"]))
-    rows = evaluated_rows(len(y), job["params"]["sample"], job["params"]["seed"])
-    with prepared(job["dataset"], job["method"], CertificateChecker) as checker:
-        return audit(checker, [layout.ROOT / file for file in job["params"]["files"]], X, y, rows)
+    X, y = read_split(layout.test_split(job.dataset))
+    rows = evaluated_rows(len(y), job.params["sample"], job.params["seed"])
+    with prepared(job.dataset, job.method, CertificateChecker) as checker:
+        return audit(checker, [layout.ROOT / file for file in job.params["files"]], X, y, rows)
 
 
 def _check(job: Job) -> None:
     from arml.results.parquet import provenance, write_table
 
-    facts = provenance(dataset=job["dataset"], stage="check")
-    write_table(layout.ROOT / job["output"], _audit(job), "checks", facts)
+    facts = provenance(dataset=job.dataset, stage="check")
+    write_table(layout.ROOT / job.output, _audit(job), "checks", facts)
 
 
 @task

@@ -10,7 +10,8 @@ from prefect import flow, task
 
 from flows import layout
 from flows.params import current_params
-from flows.tasks.parts import Job, prune
+from flows.tasks.job import Job
+from flows.tasks.parts import prune
 from flows.tasks.single import run_single
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ def fetch_files(job: Job) -> dict[str, Any]:
     from arml.datasets import fetch, spec_from_entry
 
     started = time.monotonic()
-    spec = spec_from_entry(job["dataset"], job["params"])
-    target = layout.raw(job["dataset"])
-    record = fetch(spec, job["params"].get("source"), target, own_dir=own_folder(spec))
+    spec = spec_from_entry(job.dataset, job.params)
+    target = layout.raw(job.dataset)
+    record = fetch(spec, job.params.get("source"), target, own_dir=own_folder(spec))
     prune(target, [target / "source.json", *(target / file["name"] for file in record["files"])])
     size = sum(file["size"] for file in record["files"])
     print(
-        f"download {job['dataset']}: {len(record['files'])} files, {size / 1e6:.1f} MB "
+        f"download {job.dataset}: {len(record['files'])} files, {size / 1e6:.1f} MB "
         f"from {record['source']}, {time.monotonic() - started:.1f} s",
         flush=True,
     )

@@ -8,7 +8,8 @@ from prefect import flow, task
 
 from flows import layout
 from flows.params import current_params
-from flows.tasks.parts import Job, prune
+from flows.tasks.job import Job
+from flows.tasks.parts import prune
 from flows.tasks.single import run_single
 
 
@@ -17,8 +18,8 @@ def make_splits(job: Job) -> dict[str, Any]:
     from arml.datasets import preprocess, spec_from_entry
     from arml.results.parquet import provenance, write_split
 
-    name = job["dataset"]
-    data = preprocess(spec_from_entry(name, job["params"]), layout.raw(name))
+    name = job.dataset
+    data = preprocess(spec_from_entry(name, job.params), layout.raw(name))
     facts = provenance(
         dataset=name,
         source=data.source,

@@ -11,7 +11,7 @@ from arml.results.stages import DATASETS, NETWORKS, stages_of
 from flows import layout
 from flows.params import SETTINGS, current_params, dataset_spec
 from flows.tasks import artifacts
-from flows.tasks.parts import log_run
+from flows.tasks.timings import log_run
 from flows.workspaces import commit
 
 

@@ -13,7 +13,9 @@ from flows import layout
 from flows.errors import ParamsError, StageError
 from flows.params import current_params
 from flows.runners.choice import limit_threads, worker_count
-from flows.tasks.parts import Job, Part, Record, execute, forget_measured, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import Part, run_parts
+from flows.tasks.timings import forget_measured
 
 
 @dataclass(frozen=True)
@@ -33,22 +35,22 @@ def _measure(job: Job) -> Mapping[str, float]:
     from arml.learners import make_learner
     from arml.results.parquet import provenance, read_split, trials_table, write_table
 
-    options = dict(job["params"])
+    options = dict(job.params)
     row = {
-        "dataset": job["dataset"],
-        "method": job["method"],
+        "dataset": job.dataset,
+        "method": job.method,
         **{k: options.pop(k) for k in ("fit", "threads", "trial")},
     }
     limit_threads(row["threads"])
-    X, y = read_split(layout.train_split(job["dataset"]))
-    learner = make_learner(job["method"], **options)
+    X, y = read_split(layout.train_split(job.dataset))
+    learner = make_learner(job.method, **options)
     if "n_jobs" in learner.get_params():
         learner.set_params(n_jobs=row["threads"])
     learner.fit(X, y)
     row |= {"n_points": learner.n_fit_samples_, "n_iter": learner.n_iter_}
     costs = {"seconds": learner.seconds_, "peak_memory_mib": learner.peak_memory_mib_}
-    facts = provenance(dataset=job["dataset"], params=job["params"], cores=os.cpu_count())
-    write_table(layout.ROOT / job["output"], trials_table([{**row, **costs}]), "trials", facts)
+    facts = provenance(dataset=job.dataset, params=job.params, cores=os.cpu_count())
+    write_table(layout.ROOT / job.output, trials_table([{**row, **costs}]), "trials", facts)
     return costs
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from prefect import flow, task
 
 from flows.params import current_params
-from flows.tasks.parts import Job, Record, collect_timings, execute, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import run_parts
 from flows.tasks.prepared import prepared
 from flows.tasks.shards import compute_shard, join, shards
+from flows.tasks.timings import collect_timings
 
 OPTIONS = ("programs", "nodes", "time_limit")
 
@@ -19,11 +21,11 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml.knn.reference import reference_set
     from arml.results.found import Asked, radii_rows
 
-    k, options = job["n_neighbors"], job["params"]
+    k, options = job.n_neighbors, job.params
     given = {name: options[name] for name in OPTIONS}
-    with prepared(job["dataset"], job["method"], reference_set) as reference:
+    with prepared(job.dataset, job.method, reference_set) as reference:
         found = interval_points(reference, X, y, k, seeds=options["seed"], indices=rows, **given)
-        return radii_rows(Asked(job["dataset"], job["method"], reference, k, X, y, rows), found)
+        return radii_rows(Asked(job.dataset, job.method, reference, k, X, y, rows), found)
 
 
 @task

@@ -10,30 +10,32 @@ from flows import layout
 from flows.params import current_params
 from flows.tasks.cache import code_hash
 from flows.tasks.fitting import fit_estimator
-from flows.tasks.parts import Job, Part, Record, collect_timings, execute, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import Part, run_parts
+from flows.tasks.timings import collect_timings
 
 
 def _fit(job: Job) -> Mapping[str, float]:
     from arml.learners import make_learner
     from arml.results.parquet import provenance, read_provenance, read_split, write_metric
 
-    dataset, options = job["dataset"], dict(job["params"])
+    dataset, options = job.dataset, dict(job.params)
     split = layout.train_split(dataset)
     X, y = read_split(split)
-    learner = make_learner(job["method"], **options)
+    learner = make_learner(job.method, **options)
     device, costs = fit_estimator(learner, X, y, job)
     known = read_provenance(split)
     facts = provenance(
         dataset=dataset,
-        method=job["method"],
+        method=job.method,
         fit=learner.fit_summary_,
-        params=job["params"],
+        params=job.params,
         device=device,
         source=known["source"],
         fingerprint=known["fingerprint"],
-        code=code_hash(*job["entries"]),
+        code=code_hash(*job.entries),
     )
-    write_metric(layout.ROOT / job["output"], learner.components_, facts)
+    write_metric(layout.ROOT / job.output, learner.components_, facts)
     return costs
 
 

@@ -10,32 +10,34 @@ from flows import layout
 from flows.params import current_params, network_options
 from flows.tasks.cache import code_hash
 from flows.tasks.fitting import fit_estimator
-from flows.tasks.parts import Job, Part, Record, collect_timings, execute, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import Part, run_parts
+from flows.tasks.timings import collect_timings
 
 
 def _train(job: Job) -> Mapping[str, float]:
     from arml.networks.classifier import NetworkClassifier
     from arml.results.parquet import provenance, read_provenance, read_split, write_weights
 
-    dataset = job["dataset"]
+    dataset = job.dataset
     split = layout.train_split(dataset)
     X, y = read_split(split)
-    network = NetworkClassifier(**job["params"])
+    network = NetworkClassifier(**job.params)
     device, costs = fit_estimator(network, X, y, job)
     known = read_provenance(split)
     facts = provenance(
         dataset=dataset,
-        method=job["method"],
+        method=job.method,
         fit=network.fit_summary_,
-        params=job["params"],
+        params=job.params,
         classes=network.classes_,
         n_features=network.n_features_in_,
         device=device,
         source=known["source"],
         fingerprint=known["fingerprint"],
-        code=code_hash(*job["entries"]),
+        code=code_hash(*job.entries),
     )
-    write_weights(layout.ROOT / job["output"], network.network_.arrays(), facts)
+    write_weights(layout.ROOT / job.output, network.network_.arrays(), facts)
     return costs
 
 

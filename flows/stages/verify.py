@@ -7,9 +7,11 @@ from typing import Any
 from prefect import flow, task
 
 from flows.params import current_params
-from flows.tasks.parts import Job, Record, collect_timings, execute, run_parts
+from flows.tasks.job import Job, Record, execute
+from flows.tasks.parts import run_parts
 from flows.tasks.prepared import prepared
 from flows.tasks.shards import compute_shard, join, shards
+from flows.tasks.timings import collect_timings
 
 
 def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
@@ -17,9 +19,9 @@ def _table(X: Any, y: Any, rows: list[int], job: Job) -> Any:
     from arml.results.found import Asked, radii_rows
     from arml.verify.radii import verify_points
 
-    with prepared(job["dataset"], job["method"], reference_set) as reference:
-        found = verify_points(reference, X, y, time_limit=job["params"]["time_limit"])
-        return radii_rows(Asked(job["dataset"], job["method"], reference, 1, X, y, rows), found)
+    with prepared(job.dataset, job.method, reference_set) as reference:
+        found = verify_points(reference, X, y, time_limit=job.params["time_limit"])
+        return radii_rows(Asked(job.dataset, job.method, reference, 1, X, y, rows), found)
 
 
 @task

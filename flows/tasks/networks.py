@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows import layout, params
-from flows.tasks.parts import Job
+from flows.tasks.job import Job
 
 
 def read_network(job: Job) -> Any:
@@ -13,8 +13,8 @@ def read_network(job: Job) -> Any:
     from arml.networks.classifier import NetworkClassifier
     from arml.results.parquet import read_weights
 
-    arrays, facts = read_weights(layout.network(job["dataset"], job["method"]))
-    options = params.network_options(job["params"]["network"])
+    arrays, facts = read_weights(layout.network(job.dataset, job.method))
+    options = params.network_options(job.params["network"])
     return NetworkClassifier(**options).restored(facts["n_features"], facts["classes"], arrays)
 
 
@@ -22,7 +22,7 @@ def smoothed(network: Any, job: Job) -> Any:
     """The network behind the noise that it was trained with."""
     from arml.networks.smoothing import SmoothedClassifier
 
-    options = job["params"]
+    options = job.params
     return SmoothedClassifier(
         network,
         options["network"]["noise"],

@@ -12,7 +12,8 @@ from arml.results.stages import NETWORK_MODELS, STAGES
 from flows import layout
 from flows.params import methods_of, sample_of, section_of
 from flows.tasks.cache import code_hash, content_hash
-from flows.tasks.parts import Job, Part
+from flows.tasks.job import Job
+from flows.tasks.parts import Part
 
 
 def evaluated_rows(n_test: int, sample: int | str, seed: int) -> list[int]:
@@ -80,14 +81,14 @@ def compute_shard(job: Job, make_table: Callable[..., Any]) -> None:
     """Load a shard's points, call ``make_table(X, y, rows, job)``, write its rows."""
     from arml.results.parquet import provenance, read_provenance, read_split, write_table
 
-    dataset, stage, options = job["dataset"], job["stage"], job["params"]
+    dataset, stage, options = job.dataset, job.stage, job.params
     X, y = read_split(layout.test_split(dataset))
     rows = evaluated_rows(len(y), options["sample"], options["seed"])
-    rows = rows[job["start"] : job["start"] + job["n_points"]]
+    rows = rows[job.identity.start : job.identity.start + job.identity.n_points]
     table = make_table(X[rows], y[rows], rows, job)
-    model, fingerprint = layout.model(dataset, stage, job["method"]), read_provenance(layout.train_split(dataset))
+    model, fingerprint = layout.model(dataset, stage, job.method), read_provenance(layout.train_split(dataset))
     facts = provenance(dataset=dataset, stage=stage, metric=content_hash(model), fingerprint=fingerprint["fingerprint"])
-    write_table(layout.ROOT / job["output"], table, _schema(stage), facts)
+    write_table(layout.ROOT / job.output, table, _schema(stage), facts)
 
 
 def _schema(stage: str) -> str:

@@ -9,7 +9,9 @@ from prefect.tasks import Task
 
 from flows import layout
 from flows.errors import StageError
-from flows.tasks.parts import Part, collect_timings, record_costs
+from flows.tasks.job import Identity, Job, record_costs
+from flows.tasks.parts import Part
+from flows.tasks.timings import collect_timings
 
 
 def run_single(
@@ -17,18 +19,13 @@ def run_single(
 ) -> None:
     """Run a stage's only task and note what it cost."""
     part = Part(method="", output=layout.DATA, inputs=(), params=options)
-    job = {
-        "dataset": dataset,
-        "stage": stage,
-        "method": "",
-        "n_neighbors": 0,
-        "start": 0,
-        "n_points": 0,
-        "name": part.name,
-        "params": dict(options),
-        "scratch": str(layout.scratch(dataset, stage)),
-        "threads": params["run"]["threads_per_task"],
-    }
+    job = Job(
+        identity=Identity(dataset, stage),
+        name=part.name,
+        params=dict(options),
+        scratch=str(layout.scratch(dataset, stage)),
+        threads=params["run"]["threads_per_task"],
+    )
     with record_costs(job):
         named = task.with_options(task_run_name=f"{stage} {dataset}", persist_result=False)
         state: Any = named(job, return_state=True)

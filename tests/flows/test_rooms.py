@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.stage import STAGES
+from arml.results.stages import STAGES
 from tests.flows.wiring import rewired, rooms_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,12 +130,9 @@ def test_the_report_is_known_to_nothing_but_the_command_line_and_flows() -> None
 
 @pytest.mark.parametrize("above", range(len(STAIRS)))
 def test_rooms_of_flows_know_no_room_above_them(above: int) -> None:
-    known = {"flows.processes.warm": {"flows.runners.processes", "flows.stage"}}  # what it forks
     for module, theirs in imports().items():
         if module.startswith("flows.") and room(module) in STAIRS[above + 1 :]:
-            upward = {
-                o for o in theirs - known.get(module, set()) if o.startswith("flows.") and room(o) == STAIRS[above]
-            }
+            upward = {other for other in theirs if other.startswith("flows.") and room(other) == STAIRS[above]}
             assert not upward, f"{module}: {sorted(upward)}"
 
 

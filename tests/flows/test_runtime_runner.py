@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from arml.results.stages import TABLE
 from flows.errors import StageError
 from flows.runners import choice
-from flows.runners.choice import ALONE, make_task_runner, runner_kind, worker_count
+from flows.runners.choice import make_task_runner, runner_kind, worker_count
 from flows.tasks.parts import prune
 from flows.tasks.progress import Progress
 from flows.tasks.shards import evaluated_rows
@@ -100,7 +101,9 @@ def test_runner_is_chosen_by_name_and_size(monkeypatch: pytest.MonkeyPatch) -> N
     assert [runner_kind(run(runner="auto"), stage, "mnist") for stage in stages] == ["threads"] * 3 + ["processes"] * 2
     assert runner_kind(run(runner="auto", workers=1), "attack", "toy") == "threads"
     assert runner_kind(run(runner="ray"), "attack", "toy") == "ray"
-    assert {runner_kind(run(runner="dask"), stage, "toy") for stage in ALONE} == {"threads"}  # no cluster for one task
+    alone = [stage.name for stage in TABLE if stage.alone]
+    assert len(alone) == 6
+    assert {runner_kind(run(runner="dask"), stage, "toy") for stage in alone} == {"threads"}  # no cluster for one task
 
 
 @pytest.mark.parametrize(("cores", "threads", "workers"), [(8, 1, 8), (8, 3, 2), (2, 4, 1)])

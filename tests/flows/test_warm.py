@@ -18,7 +18,7 @@ STAGE = """
 import os, sys
 from flows.processes import warm as _warm
 print("asked by", os.getpid(), flush=True)
-code = _warm.run(["verify"])
+code = _warm.run("flows.stage", ["verify"])
 print("code", code, flush=True)
 """
 
@@ -53,20 +53,20 @@ def test_arguments_environment_and_folder_go_along() -> None:
 
 def test_nothing_is_forked_for_other_code_or_from_what_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(warm_module.VARIABLE, raising=False)
-    assert warm_module.run(["verify"]) is None
+    assert warm_module.run("flows.stage", ["verify"]) is None
     monkeypatch.setenv(warm_module.VARIABLE, json.dumps({"address": "nowhere", "code": "of another checkout"}))
-    assert warm_module.run(["verify"]) is None
+    assert warm_module.run("flows.stage", ["verify"]) is None
     code = (
         "import json, os; from flows.processes import warm as _warm; "
         "os.environ[_warm.VARIABLE] = json.dumps({'address': 'nowhere', 'code': _warm._code()}); "
-        "print(_warm.run(['verify']))"
+        "print(_warm.run('flows.stage', ['verify']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "None\n", done.stderr
 
 
 def test_a_command_without_a_fork_server_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warm_module, "supported", lambda: False)
+    monkeypatch.setattr(warm_module.forkserver, "usable", lambda: False)
     assert warm_module.command(["dvc", "repro"]) == ["dvc", "repro"]
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.stage import STAGES
+from arml.results.stages import STAGES
 from flows.tasks.cache import module_closure
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,26 +26,26 @@ from pathlib import Path
 from prefect import flow, task
 from flows import layout as _layout
 from flows.runners import choice as _choice
-from flows.tasks import parts as _runner
+from flows.tasks import job as _job
 
 def look(job):
     import numpy, sklearn.metrics, threadpoolctl, torch
     from flows.tasks.device import lease_device
     torch.ones(64, 64) @ torch.ones(64, 64), numpy.ones((64, 64)) @ numpy.ones((64, 64))
-    with lease_device(["fake:0", "fake:1"], Path(job["locks"])) as device:
+    with lease_device(["fake:0", "fake:1"], Path(job.params["locks"])) as device:
         begun = time.monotonic()
-        Path(job["locks"], device).touch()
-        while len(list(Path(job["locks"]).glob("fake:*"))) < 2:  # ends only where both are held at the same time
+        Path(job.params["locks"], device).touch()
+        while len(list(Path(job.params["locks"]).glob("fake:*"))) < 2:  # ends only where both are held at the same time
             time.sleep(0.05)
         time.sleep(0.1)
         ended = time.monotonic()
     pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
     facts = {"device": device, "begun": begun, "ended": ended, "pools": pools, "torch": torch.get_num_threads()}
-    (_layout.ROOT / job["output"]).write_text(json.dumps(facts))
+    (_layout.ROOT / job.output).write_text(json.dumps(facts))
 
 @task
 def probe(job):
-    return _runner.execute(job, look)
+    return _job.execute(job, look)
 
 @flow
 def flow_(jobs):
@@ -54,9 +54,9 @@ def flow_(jobs):
 def main(runner, locks):
     run = {"runner": runner, "cluster": None, "workers": 3, "threads_per_task": 2, "devices": "auto"}
     _choice.set_thread_variables(2)
-    job = {"dataset": "toy", "method": "", "stage": "probe", "n_neighbors": 0, "start": 0, "n_points": 0, "key": "",
-           "threads": 2, "root": str(_layout.ROOT), "scratch": str(_layout.scratch("toy", "probe")), "locks": locks}
-    jobs = [job | {"name": f"p{i}", "output": f"data/p{i}.json"} for i in range(6)]
+    known = {"identity": _job.Identity("toy", "probe"), "params": {"locks": locks}, "threads": 2,
+             "root": str(_layout.ROOT), "scratch": str(_layout.scratch("toy", "probe"))}
+    jobs = [_job.Job(name=f"p{i}", output=f"data/p{i}.json", **known) for i in range(6)]
     flow_.with_options(task_runner=_choice.make_task_runner(run, "train", "toy"))(jobs)
 """
 

@@ -1,0 +1,68 @@
+"""Private names of multiprocessing and Ray: there where they are used, and what happens where they are not.
+
+If one of these fails after an update of Python or Ray, look in its sources where the name went, adapt
+flows/processes/forkserver.py or flows/runners/ray.py, run tests/flows/test_warm.py and the integration tests of
+runners, and add the version to TRIED.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from flows.errors import ClusterError
+from flows.processes import forkserver, warm
+from flows.runners import ray as ray_runner
+from flows.runners.processes import ProcessRunner
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork server is shared on Linux alone")
+def test_the_fork_server_can_be_shared_on_every_version_that_is_supported() -> None:
+    assert sys.version_info[:2] in forkserver.TRIED and forkserver.usable()
+    assert warm.command(["dvc"])[1:] == ["-m", "flows.processes.warm", "dvc"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr(sys, "platform", "darwin"),
+        lambda patch: patch.setattr(forkserver, "TRIED", ((3, 10),)),
+        lambda patch: patch.delattr(multiprocessing.forkserver, "_forkserver"),
+        lambda patch: patch.setattr(multiprocessing.forkserver, "_forkserver", SimpleNamespace(ensure_running=None)),
+    ],
+    ids=["system", "version", "handle", "fields"],
+)
+def test_the_plain_way_is_taken_where_it_cannot(monkeypatch: pytest.MonkeyPatch, change) -> None:
+    monkeypatch.setenv(warm.VARIABLE, f'{{"address": "nowhere", "code": "{warm._code()}"}}')
+    change(monkeypatch)
+    assert not forkserver.usable()
+    assert warm.command(["dvc", "repro"]) == ["dvc", "repro"] and warm.run("flows.stage", ["verify"]) is None
+
+
+def test_a_pool_that_does_not_tell_its_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = multiprocessing.get_context("fork")
+    monkeypatch.setattr(warm, "_address", "somewhere")
+    monkeypatch.setattr(forkserver, "attach", {"somewhere": shared}.__getitem__)
+    with ProcessRunner(max_workers=1) as runner:
+        assert runner._executor._mp_context is shared
+    monkeypatch.setattr("flows.runners.processes._replaceable", lambda pool: False)
+    with ProcessRunner(max_workers=1) as runner:
+        assert runner._executor._mp_context.get_start_method() == "spawn"
+
+
+def test_ray_tells_where_a_cluster_is() -> None:
+    services = pytest.importorskip("ray._private.services")
+    assert callable(services.canonicalize_bootstrap_address), ray_runner._found.__doc__
+
+
+def test_without_rays_private_name_the_address_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray._private.services", SimpleNamespace())
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert ray_runner._found() == "ray://head:6379"
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(ClusterError, match="export RAY_ADDRESS"):
+        ray_runner._found()
