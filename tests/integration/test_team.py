@@ -40,7 +40,7 @@ def colleagues(study: Workspace, tmp_path: Path) -> tuple[Workspace, Workspace]:
 def change(workspace: Workspace, section: str, key: str, value: object, stage: str) -> None:
     """Set one parameter, rerun what follows from it, commit, share."""
     text = (workspace.path / "params.yaml").read_text()
-    new, count = re.subn(rf"(?ms)^({section}:\n(?:  .*\n)*?  {key}: )\S+", rf"\g<1>{value}", text)
+    new, count = re.subn(rf"(?m)^({section}:\n(?:  .*\n)*?  {key}: )\S+", rf"\g<1>{value}", text)
     assert count == 1
     (workspace.path / "params.yaml").write_text(new)
     workspace.repro("-s", stage)
