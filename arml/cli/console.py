@@ -6,9 +6,12 @@ progress go to standard error, progress only where that is a terminal.
 
 from __future__ import annotations
 
+import codecs
 import functools
+import io
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec
@@ -21,12 +24,36 @@ from rich.text import Text
 from arml.errors import ArmlError
 from arml.system.extras import MissingExtraError
 
-__all__ = ["BAD_INPUT", "DOES_NOT_HOLD", "INTERRUPTED", "note", "print_json", "print_table", "progress", "reported"]
+__all__ = [
+    "BAD_INPUT",
+    "DOES_NOT_HOLD",
+    "INTERRUPTED",
+    "note",
+    "print_json",
+    "print_table",
+    "progress",
+    "reported",
+    "speak_its_encoding",
+]
 
 DOES_NOT_HOLD, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 _PLAIN_WIDTH = 120
 P = ParamSpec("P")
+# what stands for signs that a terminal's encoding lacks
+_SPELT = {
+    "≤": "<=",
+    "≥": ">=",
+    "…": "...",
+    "ℓ": "l",
+    "₂": "2",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "·": ".",
+    "×": "x",
+    "ε": "eps",
+}
 
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
@@ -50,6 +77,20 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise _ended(f"error: {error}", DOES_NOT_HOLD) from None
 
     return run
+
+
+def speak_its_encoding() -> None:
+    """Have standard output and error spell out, or leave out with "?", what their encoding has no sign for."""
+
+    def spelt(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return "".join(_SPELT.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("arml.spelt", spelt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="arml.spelt")
 
 
 def _ended(message: str, code: int) -> typer.Exit:

@@ -10,7 +10,7 @@ from arml import __version__
 from arml.cli.attack import attack
 from arml.cli.certify import certify
 from arml.cli.check import check
-from arml.cli.console import reported
+from arml.cli.console import reported, speak_its_encoding
 from arml.cli.curve import curve
 from arml.cli.dialect import reads_data
 from arml.cli.fit import fit
@@ -66,4 +66,5 @@ def _about(
 
 def main() -> None:
     """Run the command line; ends the process with one of the exit codes above."""
+    speak_its_encoding()
     app()

@@ -12,6 +12,7 @@ import atexit
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
@@ -19,6 +20,7 @@ from multiprocessing.reduction import DupFd
 from typing import Any
 
 TRIED = ((3, 11), (3, 12))  # versions of Python
+_LONGEST = 70  # letters of a folder for sockets, whose names have at most 107, of which Python takes some 30
 _PRIVATE = ("_forkserver_address", "_forkserver_alive_fd", "ensure_running")  # what is used of the server's handle
 
 
@@ -33,7 +35,13 @@ def start(preload: Sequence[str]) -> str:
     """Start a server that has imported these modules; where it listens. It ends with this process."""
     multiprocessing.set_forkserver_preload(list(preload))
     handle: Any = forkserver._forkserver  # type: ignore[attr-defined]
-    handle.ensure_running()
+    usual = tempfile.tempdir
+    if len(tempfile.gettempdir()) > _LONGEST:
+        tempfile.tempdir = "/tmp"  # for the server's socket alone
+    try:
+        handle.ensure_running()
+    finally:
+        tempfile.tempdir = usual
     return str(handle._forkserver_address)
 
 

@@ -72,3 +72,11 @@ def test_a_command_without_a_fork_server_is_left_as_it_is(monkeypatch: pytest.Mo
 
 def test_the_exit_code_of_the_inner_command_is_told() -> None:
     assert warm(sys.executable, "-c", "raise SystemExit(7)").returncode == 7
+
+
+def test_a_long_folder_for_temporary_files_is_no_obstacle(tmp_path: Path) -> None:
+    """The name of a socket has at most 107 bytes."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    done = warm(sys.executable, "-c", STAGE, TMPDIR=str(folder))
+    assert "code 2" in done.stdout, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import subprocess
@@ -195,3 +196,11 @@ except SystemExit as end:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == "[] 0\n"
     assert spent() - before < 1.0
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("latin-1", "lower <= radius"), ("utf-8", "lower ≤ radius")])
+def test_help_is_readable_in_the_terminals_encoding(encoding: str, said: str) -> None:
+    told = subprocess.run(
+        command("verify", "--help"), env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=True
+    )
+    assert said in told.stdout.decode(encoding) and "?" not in told.stdout.decode(encoding)
