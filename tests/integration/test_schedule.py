@@ -83,7 +83,9 @@ def test_a_failed_rerun_names_its_stage_and_the_next_one_goes_on(team: Workspace
     team.commit("without it")
     output = team.run(sys.executable, "-m", "flows.schedule", "--now")
     last = history(team)[-1]
-    assert not last["failed"] and not set(last["stages"]) & done, "what the failed one did is not done again"
+    assert not last["failed"]
+    # what the failed one did is not done again; but inputs read the data sets, which have changed
+    assert set(last["stages"]) & done <= {"inputs"}
     assert {"train@toy", "tighten@toy"} <= done | set(last["stages"])
     # results are a commit that follows the code and the results before
     parents = git("rev-list", "--parents", "-n1", "scheduled", cwd=team.path).split()

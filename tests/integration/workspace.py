@@ -85,7 +85,7 @@ class Workspace:
         found = {}
         for folder in folders:
             for file in sorted((self.path / folder).rglob("*")):
-                if file.is_file():
+                if file.is_file() and file.name != "README.md":  # what git keeps of a folder that may be empty
                     found[file.relative_to(self.path).as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
         return found
 
