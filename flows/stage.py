@@ -12,9 +12,10 @@ from typing import Any
 
 from arml.results.stages import STAGES, STUDY
 from flows import layout
-from flows.errors import FlowError, ParamsError, ServerError
+from flows.errors import BusyError, FlowError, ParamsError, ServerError
 from flows.params import current_params, require_dataset
 from flows.processes import server, watch
+from flows.processes.commands import own_turn
 from flows.workspaces import study
 
 
@@ -39,6 +40,15 @@ def main(argv: list[str]) -> int:
         return _fail(error, 2)
     os.chdir(layout.ROOT)
     study.make_rooms(layout.ROOT)  # by now, where `dvc exp run` works in a folder of its own
+    try:
+        with own_turn(layout.ROOT):
+            return _turn(stage, params, getattr(arguments, "dataset", None))
+    except BusyError as error:
+        return _fail(error, 1)
+
+
+def _turn(stage: str, params: dict[str, Any], dataset: str | None) -> int:
+    """The stage's work, while the workspace is this run's."""
     if stage == "inputs":  # hashes of some files: nothing to orchestrate
         from flows.stages.inputs import write_inputs
 
@@ -47,7 +57,7 @@ def main(argv: list[str]) -> int:
     above = [process.pid for process in (server.dvc_ancestor(),) if process is not None]
     watch.die_with(*above)
     watch.die_with_owner()
-    return _run(stage, params, {"dataset": arguments.dataset} if per_dataset else {})
+    return _run(stage, params, {} if dataset is None else {"dataset": dataset})
 
 
 def _about(stage: str) -> str:

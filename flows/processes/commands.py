@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from flows import params
 from flows.errors import BusyError
+from flows.processes import watch
 
 
 def dvc_command(*arguments: str) -> list[str]:
@@ -29,6 +30,11 @@ def stage_environment() -> dict[str, str]:
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
+
+
+def own_turn(workspace: Path) -> contextlib.AbstractContextManager[None]:
+    """`exclusive` for a stage that no main command runs: under a plain ``dvc repro``, or by hand."""
+    return contextlib.nullcontext() if os.environ.get(watch.OWNER) else exclusive(workspace)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 import time
 import urllib.request
@@ -113,15 +114,28 @@ def test_one_rerun_at_a_time_and_one_run_in_a_workspace(team: Workspace) -> None
     with FileLock(home / "rerun.lock"):
         output = team.run(sys.executable, "-m", "flows.schedule", "--now", code=1)
     assert "error: another scheduled rerun is at work here; this one does nothing" in output
-    params = team.params()
-    params["attack"]["steps"] = 60
-    team.set_params(params)
-    running = team.start(sys.executable, "-m", "flows.repro")
-    assert wait_for(lambda: any("attack" in p.cmdline()[3:4] for p in living_in(team.path)), 120)
+    said = "error: another run is at work in "
+    running = attacking(team, "flows.repro", steps=60)
     output = team.repro(code=2)
-    assert "error: another run is at work in " in output and f"process {running.pid}, since " in output
-    said, _ = running.communicate(timeout=300)
-    assert running.returncode == 0, said
+    assert said in output and f"process {running.pid}, since " in output
+    assert said in team.stage("verify", "--dataset", "toy", code=1)  # as a plain `dvc repro` would run it
+    told, _ = running.communicate(timeout=300)
+    assert running.returncode == 0, told
+
+    running = attacking(team, "dvc", "repro", steps=61)
+    assert said in team.repro(code=2)
+    told, _ = running.communicate(timeout=300)
+    assert running.returncode == 0, told
+
+
+def attacking(team: Workspace, *module: str, steps: int) -> subprocess.Popen[str]:
+    """A run of another person's, in the middle of its stage attack."""
+    params = team.params()
+    params["attack"]["steps"] = steps
+    team.set_params(params)
+    running = team.start(sys.executable, "-m", *module)
+    assert wait_for(lambda: any("attack" in p.cmdline()[3:4] for p in living_in(team.path)), 120)
+    return running
 
 
 def test_bad_arguments_of_the_schedule(team: Workspace) -> None:
