@@ -15,6 +15,10 @@ class StageError(FlowError, RuntimeError):
     """Some parts of a stage failed; those that ended well are kept and will not be computed again."""
 
 
+class TimeUpError(FlowError, TimeoutError):
+    """The run was given a time, and it is up: what was computed is kept, and the next run goes on from there."""
+
+
 class BusyError(FlowError, RuntimeError):
     """Another run is at work in this workspace."""
 

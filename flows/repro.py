@@ -19,7 +19,7 @@ from arml.system.files import write_text
 from flows import costs, layout
 from flows.errors import BusyError, ParamsError, ServerError
 from flows.params import completed, load_params
-from flows.processes import server, warm, watch
+from flows.processes import deadline, server, warm, watch
 from flows.processes.commands import (
     Stopped,
     dvc_command,
@@ -42,12 +42,19 @@ def say(line: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.repro", description=__doc__)
     parser.add_argument("--study", choices=available(), help="run this study instead of the default")
+    ends = parser.add_mutually_exclusive_group()
+    ends.add_argument(
+        "--for", type=deadline.minutes, dest="until", metavar="MINUTES", help="begin no further part after so long"
+    )
+    ends.add_argument("--until", type=deadline.clock, metavar="TIME", help="the same by the clock, as in 18:30")
     options, dvc_arguments = parser.parse_known_args(argv)
     begun = time.time()
     watch.die_with_owner()
     workspace = layout.WORKSPACES / options.study if options.study else layout.ROOT
     try:
         with exclusive(workspace):
+            if options.until:
+                os.environ[deadline.VARIABLE] = str(options.until)
             return bring_up_to_date(workspace, options.study, dvc_arguments, begun)
     except (ParamsError, BusyError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -130,6 +137,10 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
         say(f"reports: {os.path.relpath(workspace / 'reports' / 'index.html')}")
         if (workspace / "reports" / layout.RUN_PAGE).is_file():
             say(f"what it took: {os.path.relpath(workspace / 'reports' / layout.RUN_PAGE)}")
+    elif not stopped_by and time.time() >= deadline.from_environment():
+        left = costs.changed_stages(workspace) or {}
+        say(f"the time is up; what was computed is kept, and the next run goes on from there: {', '.join(left)} and on")
+        code = deadline.TIME_UP
     elif not stopped_by:
         say("failed: see above; what was computed is kept, and the next run goes on from there")
     log.unlink(missing_ok=True)

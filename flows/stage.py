@@ -7,14 +7,15 @@ import ast
 import importlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from arml.results.stages import STAGES, STUDY
 from flows import layout
-from flows.errors import BusyError, FlowError, ParamsError, ServerError
+from flows.errors import BusyError, FlowError, ParamsError, ServerError, TimeUpError
 from flows.params import current_params, require_dataset
-from flows.processes import server, watch
+from flows.processes import deadline, server, watch
 from flows.processes.commands import own_turn
 from flows.workspaces import study
 
@@ -54,6 +55,8 @@ def _turn(stage: str, params: dict[str, Any], dataset: str | None) -> int:
 
         write_inputs(params)
         return 0
+    if time.time() >= deadline.from_environment():
+        return _fail(TimeUpError(f"{stage} {dataset or ''}".rstrip() + ": the time is up before it begins"), 1)
     above = [process.pid for process in (server.dvc_ancestor(),) if process is not None]
     watch.die_with(*above)
     watch.die_with_owner()

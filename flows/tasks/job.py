@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from arml.system.files import write_json
 from flows import layout
+from flows.errors import TimeUpError
 from flows.runners import cluster
 from flows.runners.choice import limit_threads
 from flows.tasks.cache import make_record
@@ -55,6 +57,8 @@ class Job:
         As ``run.devices`` says.
     root : str
         The study's folder, which a worker has to see under the same path.
+    until : float
+        The time (seconds since 1970) from which on no task begins.
     """
 
     identity: Identity
@@ -67,6 +71,7 @@ class Job:
     key: str = ""
     devices: str | Sequence[str] = "auto"
     root: str = ""
+    until: float = math.inf
 
     @property
     def dataset(self) -> str:
@@ -87,6 +92,8 @@ class Job:
 
 def execute(job: Job, compute: Callable[[Job], Mapping[str, float] | None]) -> Record:
     """Run `compute` for one part: it writes the job's output and may return better figures of its cost."""
+    if time.time() >= job.until:
+        raise TimeUpError("the time is up")
     cluster.require_root(job.root)
     limit_threads(job.threads)
     with record_costs(job) as better:

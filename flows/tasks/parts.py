@@ -17,7 +17,8 @@ from prefect.futures import as_completed
 from prefect.tasks import Task
 
 from flows import layout
-from flows.errors import StageError
+from flows.errors import StageError, TimeUpError
+from flows.processes import deadline
 from flows.runners.choice import runner_kind, worker_count
 from flows.tasks.artifacts import LiveShare
 from flows.tasks.cache import RecordStorage, cache_key, read_record
@@ -60,6 +61,7 @@ class Part:
             key=cache_key(asdict(identity), self.inputs, self.params, entries),
             devices=run["devices"],
             root=str(layout.ROOT),
+            until=deadline.from_environment(),
         )
 
 
@@ -81,6 +83,8 @@ def run_parts(
     ------
     StageError
         A part failed. All others were given the chance to end, and are kept.
+    TimeUpError
+        The run's time was up before all parts had begun; those that had are ended, and kept.
     """
     folder = layout.work(dataset, stage)
     records = folder / "records"
@@ -110,6 +114,9 @@ def run_parts(
         else:
             failures[part.name] = _cause(future)
     progress.close()
+    late = [name for name, cause in failures.items() if isinstance(cause, TimeUpError)]
+    if late and len(late) == len(failures):
+        raise TimeUpError(f"{stage} {dataset}: the time is up, and {len(late)} of {len(parts)} parts are left")
     if failures:
         name, cause = next(iter(failures.items()))
         sort = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
