@@ -100,7 +100,14 @@ def run_parts(
     prepared.result_storage = RecordStorage(folder=str(records))
     run = params["run"]
     jobs = [part.job(dataset, stage, run) for part in parts]
-    progress = Progress(f"{stage} {dataset}", len(parts), sum(p.n_points for p in parts))
+    weights = expected_costs(dataset, stage, parts)
+    progress = Progress(
+        f"{stage} {dataset}",
+        len(parts),
+        sum(p.n_points for p in parts),
+        even=len({p.method for p in parts}) < 2,
+        weights=list(weights.values()) if weights else None,
+    )
     print(f"{progress.title}: {len(parts)} parts, {_place(run, runner_kind(run, stage, dataset))}", flush=True)
     live = LiveShare(stage, dataset)
     futures = {prepared.submit(job): part for job, part in zip(jobs, parts, strict=True)}
@@ -109,7 +116,7 @@ def run_parts(
         future.wait()  # sets the final state from the run itself, not from what its server has heard by now
         part, state = futures[future], future.state
         if state.is_completed():
-            progress.add(part.n_points, cached=state.name == "Cached")
+            progress.add(part.n_points, state.name == "Cached", weights[part.name] if weights else 0.0)
             live.show(progress.share, progress.line(time.monotonic() - progress.begun))
         else:
             failures[part.name] = _cause(future)
@@ -130,6 +137,24 @@ def run_parts(
     for written in {folder, *(p.output.parent for p in parts)}:
         prune(written, kept)
     return [part.output for part in parts]
+
+
+def expected_costs(dataset: str, stage: str, parts: Sequence[Part]) -> dict[str, float] | None:
+    """CPU seconds of each part by name, as the same stage took them here before; None unless all are known."""
+    from arml.results.parquet import read_table
+
+    try:
+        rows = read_table(layout.timings(dataset, stage), "timings").to_pylist()
+    except ValueError:  # never measured here
+        return None
+    spent: dict[tuple[str, int], tuple[float, int]] = {}
+    for row in rows:
+        seconds, points = spent.get((row["method"], row["n_neighbors"]), (0.0, 0))
+        spent[row["method"], row["n_neighbors"]] = seconds + row["cpu_seconds"], points + max(row["n_points"], 1)
+    if not all((part.method, part.n_neighbors) in spent for part in parts):
+        return None
+    known = ((part, *spent[part.method, part.n_neighbors]) for part in parts)
+    return {part.name: max(part.n_points, 1) * seconds / points for part, seconds, points in known}
 
 
 def _place(run: Mapping[str, Any], kind: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
@@ -18,10 +19,19 @@ class Progress:
     title : str
     parts, points : int
         How many there are; without points the share is that of the parts.
+    even : bool
+        Whether a part costs about what another does, by its points. Where it does not, and `weights` are not known, the
+        time left is a lower bound, and says so.
+    weights : sequence of float, optional
+        What each part is expected to cost, in any unit; the time left follows them.
     """
 
-    def __init__(self, title: str, parts: int, points: int) -> None:
-        self.title, self.parts, self.points = title, parts, points
+    def __init__(
+        self, title: str, parts: int, points: int, even: bool = True, weights: Sequence[float] | None = None
+    ) -> None:
+        self.title, self.parts, self.points, self.even = title, parts, points, even
+        self.weight = None if weights is None else sum(weights)
+        self.done_weight = self.fresh_weight = 0.0
         self.done = self.cached = self.done_points = self.fresh_points = 0
         self.begun = time.monotonic()
         self.told = 0.0
@@ -35,8 +45,10 @@ class Progress:
         """Of the points, or else of the parts."""
         return self.done_points / self.points if self.points else self.done / self.parts
 
-    def add(self, points: int, cached: bool) -> None:
-        """Another part is there; `cached` if nothing had to be computed."""
+    def add(self, points: int, cached: bool, weight: float = 0.0) -> None:
+        """Another part is there, of so many points and such a weight; `cached` if nothing had to be computed."""
+        self.done_weight += weight
+        self.fresh_weight += 0.0 if cached else weight
         self.done += 1
         self.done_points += points
         self.cached += cached
@@ -73,9 +85,15 @@ class Progress:
         if self.done == self.parts:
             words.append(f"{_clock(elapsed)} taken")
         elif self.done > self.cached:
-            fresh = self.done - self.cached
-            words.append(f"{_clock(elapsed / fresh * (self.parts - self.done))} left")
+            words.append(self._left(elapsed))
         return ", ".join(words)
+
+    def _left(self, elapsed: float) -> str:
+        """The time left: by expected costs, where they are known, else as if all parts cost the same."""
+        if self.weight is not None and self.fresh_weight > 0:
+            return f"{_clock(elapsed / self.fresh_weight * (self.weight - self.done_weight))} left"
+        left = _clock(elapsed / (self.done - self.cached) * (self.parts - self.done))
+        return f"{left} left" if self.even else f"at least {left} left"
 
 
 def _rate(value: float) -> str:

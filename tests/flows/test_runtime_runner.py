@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from arml.results.parquet import provenance, timings_table, write_table
 from arml.results.stages import TABLE
+from flows import layout
 from flows.errors import StageError
 from flows.runners import choice
 from flows.runners.choice import make_task_runner, runner_kind, worker_count
-from flows.tasks.parts import prune
+from flows.tasks.parts import Part, expected_costs, prune
 from flows.tasks.progress import Progress
 from flows.tasks.shards import evaluated_rows
 from flows.tasks.summary import busy, summary
@@ -33,6 +35,31 @@ def test_progress_says_parts_share_rate_and_time_left() -> None:
         progress.done_points += 58
         progress.fresh_points += 58
     assert progress.line(1.0) == "verify pendigits: 7/12 parts, 58 %, 406 points/s, 0:01 left"
+
+
+def test_time_left_follows_expected_costs_and_is_a_bound_where_they_are_unknown() -> None:
+    costs = {"euclidean": 1.0, "lmnn": 99.0, "nca": 20.0, "itml": 40.0}
+    known = Progress("train wide", 4, 0, even=False, weights=list(costs.values()))
+    known.add(0, True, costs["euclidean"])
+    known.add(0, False, costs["nca"])
+    assert known.line(10.0) == "train wide: 2/4 parts, 50 %, 1 reused, 1:10 left"  # 139 of it at 2 a second
+    unknown = Progress("train wide", 4, 0, even=False)
+    unknown.add(0, False)
+    assert unknown.line(10.0) == "train wide: 1/4 parts, 25 %, at least 0:30 left"
+
+
+def test_expected_costs_are_those_of_the_last_run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "DATA", tmp_path)
+    parts = [Part("nca", tmp_path / f"{start}", (), {}, n_neighbors=11, start=start, n_points=n) for start, n in
+             ((0, 10), (10, 5))]  # fmt: skip
+    assert expected_costs("toy", "certify", parts) is None
+    row = {"dataset": "toy", "method": "nca", "stage": "certify", "n_neighbors": 11, "start": 0, "n_points": 20}
+    target = layout.timings("toy", "certify")
+    target.parent.mkdir(parents=True)
+    table = timings_table([{**row, "seconds": 1.0, "cpu_seconds": 4.0, "peak_memory_mib": 1.0}])
+    write_table(target, table, "timings", provenance(dataset="toy", stage="certify"))
+    assert expected_costs("toy", "certify", parts) == {"nca-11-0": 2.0, "nca-11-10": 1.0}
+    assert expected_costs("toy", "certify", [*parts, Part("arml", tmp_path, (), {}, n_neighbors=11)]) is None
 
 
 def test_progress_counts_reused_parts_apart(capsys: pytest.CaptureFixture[str]) -> None:
