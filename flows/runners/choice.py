@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from arml.results.stages import ALWAYS, NEVER, SMALL, STAGES
+from arml.results.stages import ALWAYS, SMALL, STAGES
 from flows.errors import StageError
 from flows.processes import watch
 from flows.runners.size import is_large
@@ -35,7 +35,8 @@ def runner_kind(run: Mapping[str, Any], stage: str, dataset: str) -> str:
         return "threads"
     if run["runner"] != "auto":
         return str(run["runner"])
-    pays = {NEVER: False, SMALL: not is_large(dataset), ALWAYS: True}[STAGES[stage].processes]
+    wanted = STAGES[stage].processes
+    pays = wanted == ALWAYS or (wanted == SMALL and not is_large(dataset))
     return "processes" if pays and worker_count(run) > 1 else "threads"
 
 

@@ -127,6 +127,8 @@ def test_runner_is_chosen_by_name_and_size(monkeypatch: pytest.MonkeyPatch) -> N
     assert kinds == ["threads"] + ["processes"] * 4
     assert [runner_kind(run(runner="auto"), stage, "mnist") for stage in stages] == ["threads"] * 3 + ["processes"] * 2
     assert runner_kind(run(runner="auto", workers=1), "attack", "toy") == "threads"
+    monkeypatch.setattr(choice, "is_large", lambda dataset: pytest.fail("there is no training set yet"))
+    assert {runner_kind(run(runner="auto"), stage.name, "toy") for stage in TABLE if stage.alone} == {"threads"}
     assert runner_kind(run(runner="ray"), "attack", "toy") == "ray"
     alone = [stage.name for stage in TABLE if stage.alone]
     assert len(alone) == 6
