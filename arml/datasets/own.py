@@ -165,7 +165,8 @@ def _facts(
     if encoder.categories:
         facts["encoded"] = {name: list(values) for name, values in encoder.categories.items()}
         total = sum(map(len, encoder.categories.values()))
-        notes.append(f"{len(encoder.categories)} text columns are {total} features of 0 and 1 now")
+        columns = "text column is" if len(encoder.categories) == 1 else "text columns are"
+        notes.append(f"{len(encoder.categories)} {columns} {total} features of 0 and 1 now")
     missing = {c.name: int(c.missing.sum()) for table in tables for c in table.cells if c.missing.any()}
     filled = {name: value for name, value in encoder.filled.items() if name in missing}
     if filled:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from arml.results.stages import TABLE
 from flows import layout
-from flows.processes import forkserver, watch
+from flows.processes import forkserver  # and nothing that a bare Python lacks: `python -m flows` says what to do there
 
 VARIABLE = "ARML_WARM"  # in the environment of a run: where the fork server listens, and the code it holds
 # every module that a stage's tasks import; and what all stages share
@@ -40,6 +40,8 @@ def command(inner: Sequence[str]) -> list[str]:
 
 def main(inner: Sequence[str]) -> int:
     """Run a command with a fork server beside it; end both together."""
+    from flows.processes import watch
+
     watch.die_with_owner()
     held = {"address": forkserver.start(PRELOAD), "code": _code()}
     return subprocess.call(list(inner), env={**os.environ, VARIABLE: json.dumps(held)})
@@ -93,6 +95,8 @@ def _become(module: str, arguments: list[str], environment: dict[str, str]) -> N
 
 def _end_with_parent() -> None:
     """End as soon as ``python -m flows STAGE``, which stands for this process in DVC's eyes, is gone."""
+    from flows.processes import watch
+
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
