@@ -22,6 +22,7 @@ def write_reports(params: dict[str, Any]) -> int:
     from arml.report.study import load_study
     from arml.report.toy_figure import fit_toy
     from arml.report.writer import write_report
+    from arml.results.parquet import read_provenance
 
     names, compared = list(params["datasets"]), params["networks"]["datasets"]
     study = load_study(
@@ -49,6 +50,8 @@ def write_reports(params: dict[str, Any]) -> int:
     ]
     write_run_page(layout.REPORTS, read_timings(took), study.datasets, commit.of_code())
     artifacts.publish_report(layout.REPORTS, written)
+    facts = {name: read_provenance(layout.train_split(name)) for name in names}
+    artifacts.publish_lineage(commit.of_code(), params, facts)
     print(
         f"report: {study.sandwich.n_comparisons} comparisons certificate <= exact <= attack hold; "
         f"{study.checked} certificates checked; "

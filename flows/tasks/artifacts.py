@@ -11,6 +11,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
 from flows import layout
+from flows.params import yaml12
 
 TABLES = {
     "overview": "At the middle radius",
@@ -34,6 +35,11 @@ class LiveShare:
         self.key, self.told = key("progress", stage, dataset), 0.0
         self.artifact: Any = None
 
+    def end(self, share: float, line: str) -> None:
+        """The stage has ended, well or not: whatever was told last, the bar says so now."""
+        self.told = -SECONDS_BETWEEN
+        self.show(share, line)
+
     def show(self, share: float, line: str) -> None:
         """Tell the server, unless it has just been told: the share, and rate and time left in words."""
         now = time.monotonic()
@@ -47,14 +53,27 @@ class LiveShare:
 
 
 def publish_report(reports: Path, written: Sequence[Path]) -> None:
-    """An artifact a table of the report; each links to the page and to the figures, files on this machine."""
+    """An artifact for the report as a whole and one a table; each links to the page and figures on this machine."""
     pictures = sorted(path for path in written if path.suffix == ".svg")
     links = [f"- [{path.name}]({path.resolve().as_uri()})" for path in (reports / "index.html", *pictures)]
+    index = reports / "index.md"
+    if index in written:
+        verdict = index.read_text(encoding="utf-8").partition("## Verdict")[2].partition("\n## ")[0].strip()
+        create_markdown_artifact(f"{verdict}\n\nOn this machine:\n\n" + "\n".join(links) + "\n", key="report")
     for name, title in TABLES.items():
         table = reports / "tables" / f"{name}.md"
         if table in written:
             text = f"{table.read_text(encoding='utf-8')}\n\nOn this machine:\n\n" + "\n".join(links) + "\n"
             create_markdown_artifact(text, key=key("report", name), description=title)
+
+
+def publish_lineage(commit: str, params: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]) -> None:
+    """An artifact about what the results come from: the commit, the data sets' fingerprints, and every parameter."""
+    lines = [f"Code and parameters: {f'commit {commit}' if commit else 'not in git'}.", ""]
+    lines += ["| data set | source | fingerprint |", "|---|---|---|"]
+    lines += [f"| {name} | {facts['source']} | `{facts['fingerprint'][:16]}` |" for name, facts in datasets.items()]
+    lines += ["", "```yaml", yaml12.dump(dict(params)).rstrip(), "```"]
+    create_markdown_artifact("\n".join(lines), key="lineage", description="What the results come from")
 
 
 def publish_costs(dataset: str, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:

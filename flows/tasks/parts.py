@@ -121,6 +121,8 @@ def run_parts(
         else:
             failures[part.name] = _cause(future)
     progress.close()
+    words = f"{len(failures)} of {len(parts)} parts failed, or were left" if failures else "ended"
+    live.end(progress.share, f"{progress.line(time.monotonic() - progress.begun)}; {words}")
     late = [name for name, cause in failures.items() if isinstance(cause, TimeUpError)]
     if late and len(late) == len(failures):
         raise TimeUpError(f"{stage} {dataset}: the time is up, and {len(late)} of {len(parts)} parts are left")

@@ -133,14 +133,20 @@ def test_the_commit_is_that_of_code_and_params_not_of_reports(tmp_path: Path, mo
 
 def test_tables_and_costs_become_artifacts_with_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, str] = {}
-    monkeypatch.setattr(artifacts, "create_markdown_artifact", lambda text, key, description: made.update({key: text}))
+    monkeypatch.setattr(
+        artifacts, "create_markdown_artifact", lambda text, key, description="": made.update({key: text})
+    )
+        artifacts, "create_markdown_artifact", lambda text, key, description="": made.update({key: text})
+    )
     monkeypatch.setattr(layout, "ROOT", tmp_path)
     monkeypatch.setattr(layout, "DATA", tmp_path / "data")
     table, figure = tmp_path / "tables" / "table1.md", tmp_path / "figures" / "exact.svg"
     table.parent.mkdir()
     table.write_text("# Table 1\n")
-    artifacts.publish_report(tmp_path, [table, figure])
-    assert list(made) == ["report-table1"] and made["report-table1"].startswith("# Table 1")
+    (tmp_path / "index.md").write_text("# Results\n\n## Verdict\n\n- **All well.**\n\n## More\n")
+    artifacts.publish_report(tmp_path, [table, figure, tmp_path / "index.md"])
+    assert made["report"].startswith("- **All well.**\n\nOn this machine") and "## More" not in made["report"]
+    assert list(made) == ["report", "report-table1"] and made["report-table1"].startswith("# Table 1")
     assert figure.as_uri() in made["report-table1"] and (tmp_path / "index.html").as_uri() in made["report-table1"]
     row = {"method": "arml", "n_neighbors": 11, "start": 0, "n_points": 50, "seconds": 2.0, "cpu_seconds": 5.0}
     artifacts.publish_costs("Own_Data", "verify", [{**row, "peak_memory_mib": 10.0}])
@@ -165,3 +171,13 @@ def test_a_live_share_is_made_once_and_then_moved(monkeypatch: pytest.MonkeyPatc
     live.show(0.5, "too soon")
     live.show(1.0, "done")
     assert calls == [("new", 25.0), ("id", 100.0, "done")]
+    live.end(0.5, "1 of 2 parts failed")
+    assert calls[-1] == ("id", 50.0, "1 of 2 parts failed")
+
+
+def test_what_results_come_from_is_an_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, str] = {}
+    monkeypatch.setattr(artifacts, "create_markdown_artifact", lambda text, key, description: made.update({key: text}))
+    artifacts.publish_lineage("abc", {"seed": 42}, {"toy": {"source": "package", "fingerprint": "0123456789abcdef99"}})
+    assert list(made) == ["lineage"] and "commit abc" in made["lineage"] and "seed: 42" in made["lineage"]
+    assert "| toy | package | `0123456789abcdef` |" in made["lineage"]

@@ -59,8 +59,9 @@ def test_reruns_by_the_clock_pull_reproduce_push_and_record(team: Workspace, ser
     assert len(list((tmp_path / "store").rglob("*"))) > 50
     runs = asked(server, "/flow_runs/filter", {"flows": {"name": {"any_": ["rerun"]}}})
     assert [run for run in runs if run["state_type"] == "COMPLETED" and run["deployment_id"]]
-    artifacts = asked(server, "/artifacts/filter", {"artifacts": {"key": {"like_": "re"}}})
+    artifacts = asked(server, "/artifacts/filter", {"artifacts": {"key": {"like_": "e"}}})
     tables = {artifact["key"]: artifact["data"] for artifact in artifacts}
+    assert "fingerprint" in tables["lineage"] and "index.html" in tables["report"]
     assert head in tables["rerun-lineage"] and "| ARML " in tables["report-table1"]
 
 
