@@ -136,8 +136,6 @@ def test_tables_and_costs_become_artifacts_with_links(tmp_path: Path, monkeypatc
     monkeypatch.setattr(
         artifacts, "create_markdown_artifact", lambda text, key, description="": made.update({key: text})
     )
-        artifacts, "create_markdown_artifact", lambda text, key, description="": made.update({key: text})
-    )
     monkeypatch.setattr(layout, "ROOT", tmp_path)
     monkeypatch.setattr(layout, "DATA", tmp_path / "data")
     table, figure = tmp_path / "tables" / "table1.md", tmp_path / "figures" / "exact.svg"
