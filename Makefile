@@ -118,9 +118,7 @@ nightly: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict arml
-	$(BIN)/mypy flows
-	$(BIN)/mypy docs
+	$(BIN)/mypy --strict arml flows docs
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.benchmarks

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from arml import ARML, MahalanobisKNN
 from arml.learners import METHODS
-from arml.report.figures import Drawn, house_style, save_figure
+from arml.report.figures import Drawn, save_figure
+from arml.report.styles import house_style
 from arml.report.toy_figure import draw_boundaries, fit_toy
 from arml.system.files import write_bytes
 

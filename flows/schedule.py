@@ -58,7 +58,7 @@ def _once() -> int:
 def _serve(schedule: dict[str, Any], every: float | None, url: str) -> int:
     import warnings
 
-    from prefect.flows import EntrypointType
+    from prefect.types.entrypoint import EntrypointType
 
     # Prefect's own, when it is told to end
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited", category=RuntimeWarning)

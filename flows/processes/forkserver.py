@@ -34,7 +34,7 @@ def usable() -> bool:
 def start(preload: Sequence[str]) -> str:
     """Start a server that has imported these modules; where it listens. It ends with this process."""
     multiprocessing.set_forkserver_preload(list(preload))
-    handle: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    handle: Any = forkserver._forkserver
     usual = tempfile.tempdir
     if len(tempfile.gettempdir()) > _LONGEST:
         tempfile.tempdir = "/tmp"  # for the server's socket alone
@@ -47,7 +47,7 @@ def start(preload: Sequence[str]) -> str:
 
 def attach(address: str) -> ForkServerContext:
     """multiprocessing's context of processes by fork server, with the one that listens at `address`."""
-    handle: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    handle: Any = forkserver._forkserver
     handle.ensure_running = lambda: None  # it would start its own: that one runs is known
     handle._forkserver_address = address
     if handle._forkserver_alive_fd is None:  # its life is that of the process that started it, not of who uses it

@@ -7,7 +7,7 @@ import logging
 
 import dask
 from distributed import Client
-from prefect_dask import DaskTaskRunner
+from prefect_dask.task_runners import DaskTaskRunner
 
 from flows.errors import ClusterError
 from flows.runners import cluster
