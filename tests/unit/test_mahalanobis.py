@@ -1,8 +1,12 @@
 """The metric: eq. (1), factoring M, and what is refused."""
 
+import pickle
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from arml.knn import mahalanobis
 from arml.knn.mahalanobis import MahalanobisMetric, as_metric
 
 
@@ -65,3 +69,32 @@ def test_as_metric_reads_what_users_pass():
         as_metric(np.eye(2), 3)
     with pytest.raises(ValueError, match="unknown metric 'cosine'"):
         as_metric("cosine", 2)
+
+
+@pytest.mark.parametrize("shape", [(1500, 1500), (1400, 1600), (1600, 1400)])
+def test_the_bound_of_a_large_g_is_above_its_largest_singular_value_and_close(shape: tuple[int, int]) -> None:
+    G = 1e150 * np.random.default_rng(0).normal(size=shape)
+    exact = np.linalg.svd(G, compute_uv=False)[0]
+    assert exact <= MahalanobisMetric(G).sigma_max <= exact * (1 + 1e-6)
+
+
+def test_where_the_proof_fails_the_singular_values_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    G = np.random.default_rng(1).normal(size=(1500, 1500))
+    monkeypatch.setattr(mahalanobis, "eigsh", lambda *args, **kwargs: np.array([1.0]))  # another eigenvalue
+    assert MahalanobisMetric(G).sigma_max == np.linalg.norm(G, 2)
+    assert MahalanobisMetric(np.zeros((1500, 1500))).sigma_max == 0.0
+
+
+def test_the_euclidean_metric_of_many_features_holds_no_matrix() -> None:
+    tracemalloc.start()
+    metric = MahalanobisMetric.euclidean(100_000)
+    X = np.zeros((3, 100_000))
+    assert metric.is_identity and (metric.rank, metric.n_features) == (100_000, 100_000)
+    assert metric.transform(X).shape == X.shape and "rank 100000 of 100000" in repr(metric)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    small = MahalanobisMetric.euclidean(3)
+    assert np.array_equal(small.components, np.eye(3)) and not small.components.flags.writeable
+    assert pickle.loads(pickle.dumps(small)).is_identity
+    with pytest.raises(ValueError, match="n_features must be at least 1"):
+        MahalanobisMetric.euclidean(0)
