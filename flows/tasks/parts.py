@@ -141,6 +141,9 @@ def run_parts(
     return [part.output for part in parts]
 
 
+_LEAST = 1.0  # seconds: what is done in a moment says nothing about the rest
+
+
 def expected_costs(dataset: str, stage: str, parts: Sequence[Part]) -> dict[str, float] | None:
     """CPU seconds of each part by name, as the same stage took them here before; None unless all are known."""
     from arml.results.parquet import read_table
@@ -156,7 +159,7 @@ def expected_costs(dataset: str, stage: str, parts: Sequence[Part]) -> dict[str,
     if not all((part.method, part.n_neighbors) in spent for part in parts):
         return None
     known = ((part, *spent[part.method, part.n_neighbors]) for part in parts)
-    return {part.name: max(part.n_points, 1) * seconds / points for part, seconds, points in known}
+    return {part.name: max(_LEAST, max(part.n_points, 1) * s / points) for part, s, points in known}
 
 
 def _place(run: Mapping[str, Any], kind: str) -> str:

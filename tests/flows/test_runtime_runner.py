@@ -59,6 +59,9 @@ def test_expected_costs_are_those_of_the_last_run_here(tmp_path: Path, monkeypat
     table = timings_table([{**row, "seconds": 1.0, "cpu_seconds": 4.0, "peak_memory_mib": 1.0}])
     write_table(target, table, "timings", provenance(dataset="toy", stage="certify"))
     assert expected_costs("toy", "certify", parts) == {"nca-11-0": 2.0, "nca-11-10": 1.0}
+    assert expected_costs("toy", "certify", [Part("nca", tmp_path, (), {}, n_neighbors=11, n_points=1)]) == {
+        "nca-11-0": 1.0
+    }
     assert expected_costs("toy", "certify", [*parts, Part("arml", tmp_path, (), {}, n_neighbors=11)]) is None
 
 
