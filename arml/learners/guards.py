@@ -18,10 +18,19 @@ import numpy as np
 from arml.learners.base import Indices, LearningError
 from arml.learners.subsets import stratified_subset
 
-__all__ = ["Estimate", "Limits", "estimate_itml", "estimate_lfda", "estimate_lmnn", "estimate_nca"]
+__all__ = [
+    "Estimate",
+    "Limits",
+    "estimate_blocked_nca",
+    "estimate_itml",
+    "estimate_lfda",
+    "estimate_lmnn",
+    "estimate_nca",
+]
 
 _GIB = float(1 << 30)
 _NS_PER_MINUTE = 6e10
+_BLOCK = float(1 << 22)  # bytes of a block of distances
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,17 @@ def estimate_nca(n: int, width: int, sizes: Indices, max_iter: int) -> Estimate:
     """
     nanoseconds = max_iter * n**2 * (60 + 0.15 * width)
     return Estimate((66 * n**2 + 320 * width**2) / _GIB, nanoseconds / _NS_PER_MINUTE)
+
+
+def estimate_blocked_nca(n: int, width: int, sizes: Indices, max_iter: int) -> Estimate:
+    """A few copies of the points and of G, and one block; two evaluations an iteration.
+
+    An evaluation takes N² (2.5 + 0.11 D) ns: measured 4.0 a pair of points (D = 16), 5.8 (36), 30 (256). One to two
+    evaluations an iteration were seen.
+    """
+    memory = 8 * n * (6 * width + 8) + min(8 * n**2, _BLOCK) + 320 * width**2
+    nanoseconds = 2 * max_iter * n**2 * (2.5 + 0.11 * width)
+    return Estimate(memory / _GIB, nanoseconds / _NS_PER_MINUTE)
 
 
 def estimate_lmnn(n: int, width: int, sizes: Indices, max_iter: int, n_neighbors: int) -> Estimate:
