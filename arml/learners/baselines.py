@@ -5,8 +5,8 @@ memory and time (``max_memory``, ``max_minutes``; see :mod:`arml.learners.guards
 non-convergence and warnings end up in ``fit_summary_``, not on the screen. Fewer points than features are fitted in
 the dimensions that they span, which changes no metric beyond rounding (:mod:`arml.learners.span`).
 
-NCA is metric-learn's algorithm in blocks, which any number of points fits (``engine="blocked"``), or the
-library's own code, which holds matrices of all pairs (``engine="metric-learn"``); the others are the library's.
+NCA and LMNN are metric-learn's algorithms in blocks, which any number of points fits (``engine="blocked"``), or the
+library's own code, which holds matrices of all pairs (``engine="metric-learn"``); ITML and LFDA are the library's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 
 from arml.learners.base import Indices
-from arml.learners.baseline import INITS, Baseline, BlockedBaseline
+from arml.learners.baseline import Baseline, BlockedBaseline
 from arml.learners.guards import (
     Estimate,
+    estimate_blocked_lmnn,
     estimate_blocked_nca,
     estimate_itml,
     estimate_lfda,
@@ -106,10 +107,12 @@ class NCA(BlockedBaseline):
         return estimate(n, width, sizes, self.max_iter)
 
 
-class LMNN(Baseline):
+class LMNN(BlockedBaseline):
     """Large margin nearest neighbours (Weinberger and Saul 2009), by gradient descent.
 
-    Cost: O(N²) an iteration and O(N²) memory; ``max_train`` bounds N. The history is the objective.
+    Cost: at most O(N² D) an iteration, and far less where few pairs of different classes are near each other's margins;
+    O(N D) memory and a list of such pairs, O(N²) with metric-learn's engine; ``max_train`` bounds N. The history is the
+    objective.
 
     Parameters
     ----------
@@ -123,6 +126,7 @@ class LMNN(Baseline):
         As for :class:`NCA`.
     max_train : int, optional
     max_memory, max_minutes : float, optional
+    engine, device, checkpoint, verbose
         As for :class:`NCA`.
     random_state : int or None
 
@@ -147,6 +151,10 @@ class LMNN(Baseline):
         max_train: int | None = None,
         max_memory: float | None = None,
         max_minutes: float | None = None,
+        engine: str = "blocked",
+        device: str = "cpu",
+        checkpoint: str | os.PathLike[str] | None = None,
+        verbose: bool = False,
         random_state: int | None = 42,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -160,22 +168,23 @@ class LMNN(Baseline):
         self.max_train = max_train
         self.max_memory = max_memory
         self.max_minutes = max_minutes
+        self.engine = engine
+        self.device = device
+        self.checkpoint = checkpoint
+        self.verbose = verbose
         self.random_state = random_state
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_choice("init", self.init, INITS)
         check_int("n_neighbors", self.n_neighbors, 1)
         check_int("min_iter", self.min_iter, 0)
         check_int("max_iter", self.max_iter, 3)
         for name in ("learn_rate", "regularization", "convergence_tol"):
             check_positive(name, getattr(self, name))
 
-    def _stays_in_span(self) -> bool:
-        return self.n_components is None and self.init in ("auto", "identity")
-
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
-        return estimate_lmnn(n, width, sizes, self.max_iter, self.n_neighbors)
+        estimate = estimate_blocked_lmnn if self.engine == "blocked" else estimate_lmnn
+        return estimate(n, width, sizes, self.max_iter, self.n_neighbors)
 
 
 class ITML(Baseline):

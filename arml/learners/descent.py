@@ -26,7 +26,8 @@ from arml.learners.objective import (
     soft_radius,
 )
 from arml.learners.progress import progress
-from arml.system.checkpoint import CHECKPOINT_SECONDS, fingerprint, read_checkpoint, write_checkpoint
+from arml.system.checkpoint import CHECKPOINT_SECONDS as _CHECKPOINT_SECONDS
+from arml.system.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 
 __all__ = ["Descent", "Outcome", "Settings"]
 
@@ -139,7 +140,7 @@ class Descent:
         failure, saved = "", time.monotonic()
         with progress("ARML", "step", self.settings.max_iter, state.step, shown=self.settings.verbose) as advance:
             while state.step < self.settings.max_iter and not self._settled(state):
-                if checkpoint and time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                if checkpoint and time.monotonic() - saved >= _CHECKPOINT_SECONDS:
                     _write(checkpoint, digest, state)
                     saved = time.monotonic()
                 failure = self._round(state, advance)

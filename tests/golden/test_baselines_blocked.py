@@ -10,7 +10,8 @@ import pytest
 
 from arml.learners import make_learner
 from arml.learners.subsets import stratified_subset
-from tests.golden.mirror import load_sample, needs_mirror
+from arml.verify import exact_radii
+from tests.golden.mirror import load_sample, needs_mirror, paper_row, radii
 
 pytestmark = needs_mirror
 
@@ -47,3 +48,27 @@ def test_nca_is_metric_learns(name, size, max_iter):
     ours, library, difference = both("nca", name, size, max_iter=max_iter)
     assert difference < 1e-6
     assert (ours.n_iter_, ours.converged_) == (library.n_iter_, library.converged_)
+
+
+@pytest.mark.parametrize(
+    ("name", "max_iter"),
+    cases(("pendigits", 101), ("satimage", 101), ("splice", 101), ("usps", 101), ("mnist", 31), ("fashion-mnist", 31)),
+)
+def test_lmnn_is_metric_learns(name, max_iter):
+    ours, library, difference = both("lmnn", name, 1000, max_iter=max_iter)
+    assert difference < 1e-6
+    assert (ours.n_iter_, ours.converged_) == (library.n_iter_, library.converged_)
+    np.testing.assert_allclose(ours.history_, library.history_, rtol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", cases(("pendigits",), ("satimage",)))
+def test_lmnn_on_all_points_gives_the_papers_row(name):
+    """About a minute of one core each."""
+    data, X, y = load_sample(name)
+    learner = make_learner("lmnn").fit(data.X_train, data.y_train)
+    assert learner.n_fit_samples_ == len(data.X_train)
+    exact = exact_radii(data.X_train, data.y_train, X, y, learner)
+    assert set(exact.status) <= {"exact", "misclassified"}
+    measured = [round(float((exact.lower <= r).mean()), 3) for r in radii(name)]
+    assert measured == paper_row(name, "exact", "lmnn")
