@@ -4,105 +4,36 @@ Each can be fitted on a stratified subset (``max_train``), always or only where 
 memory and time (``max_memory``, ``max_minutes``; see :mod:`arml.learners.guards`). Subsets and their reason, fallbacks,
 non-convergence and warnings end up in ``fit_summary_``, not on the screen. Fewer points than features are fitted in
 the dimensions that they span, which changes no metric beyond rounding (:mod:`arml.learners.span`).
+
+NCA and LMNN are metric-learn's algorithms in blocks, which any number of points fits (``engine="blocked"``), or the
+library's own code, which holds matrices of all pairs (``engine="metric-learn"``); ITML and LFDA are the library's.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, ClassVar
+import os
 
-import numpy as np
-
-from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
-from arml.learners.checks import check_has_pairs, check_rank
-from arml.learners.guards import Estimate, Limits, estimate_itml, estimate_lfda, estimate_lmnn, estimate_nca
-from arml.learners.span import into_span, out_of_span
-from arml.system.resources import recorded_warnings
+from arml.learners.base import Indices
+from arml.learners.baseline import Baseline, BlockedBaseline
+from arml.learners.guards import (
+    Estimate,
+    estimate_blocked_lmnn,
+    estimate_blocked_nca,
+    estimate_itml,
+    estimate_lfda,
+    estimate_lmnn,
+    estimate_nca,
+)
 from arml.validation import check_choice, check_int, check_positive
 
 __all__ = ["ITML", "LFDA", "LMNN", "NCA"]
 
-_LIMITS = ("max_train", "max_memory", "max_minutes")
-INITS = ("auto", "pca", "lda", "identity", "random")
 
-# metric-learn 0.7 uses a name that scikit-learn 1.8 removes, and asks ARPACK for all eigenpairs: neither says
-# anything about the data
-_LIBRARY_NOISE = ("'force_all_finite' was renamed", "Attempting to use scipy.linalg.eigh instead")
-
-
-class _Baseline(MetricLearner):
-    """The common course: subset, library call with warnings recorded, notes gathered."""
-
-    max_train: int | None
-    max_memory: float | None
-    max_minutes: float | None
-    random_state: int | None
-    seeded: ClassVar[bool] = True
-    identity_start: ClassVar[bool] = True
-
-    def _check_params(self) -> None:
-        check_int("max_train", self.max_train, 2, optional=True)
-        check_positive("max_memory", self.max_memory, optional=True)
-        check_positive("max_minutes", self.max_minutes, optional=True)
-        check_int("random_state", self.random_state, 0, optional=True)
-        check_int("n_components", getattr(self, "n_components", None), 1, optional=True)
-
-    def _prepare(self) -> None:
-        with recorded_warnings():
-            import arml.learners.classical  # noqa: F401
-
-    def _learn(self, X: Floats, codes: Indices) -> LearnedMetric:
-        check_has_pairs(codes, self.method)
-        check_rank(getattr(self, "n_components", None), X)
-        limits = Limits(self.max_train, self.max_memory, self.max_minutes)
-        narrow = X.shape[0] < X.shape[1] and self._stays_in_span()
-
-        def estimate(some: Indices) -> Estimate:
-            width = min(X.shape[1], some.size - 1) if narrow else X.shape[1]
-            return self._estimate(some.size, width, np.bincount(some))
-
-        rows, reasons, facts = limits.choose(self.method, codes, estimate, self.random_state)
-        if rows is not None:
-            X, codes = X[rows], codes[rows]
-        params = {name: value for name, value in self.get_params().items() if name not in _LIMITS}
-        if not self.seeded:
-            del params["random_state"]
-        with recorded_warnings() as warned:
-            learned = (self._learn_in_span if narrow else self._runner())(X, codes, **params)
-        telling = [warning for warning in warned if not any(noise in warning for noise in _LIBRARY_NOISE)]
-        return replace(learned, notes=(*reasons, *learned.notes, *telling), facts={**learned.facts, **facts})
-
-    def _learn_in_span(self, X: Floats, codes: Indices, **params: Any) -> LearnedMetric:
-        """The library's fit of fewer points than features, in the dimensions that the points span."""
-        points, basis = into_span(X)
-        if "init" in params:
-            params["init"] = "identity"  # what "auto" is for a square G, there as here
-        learned = self._runner()(points, codes, **params)
-        whole = out_of_span(learned, basis, identity_beyond=self.identity_start)
-        constant = [] if self.identity_start else np.flatnonzero(np.ptp(X, axis=0) == 0).tolist()
-        return replace(whole, dropped_features=tuple(constant))
-
-    @abstractmethod
-    def _stays_in_span(self) -> bool:
-        """Whether a fit with these parameters can be done in the span of the points (see arml.learners.span)."""
-
-    @abstractmethod
-    def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
-        """What a fit on n points would take."""
-
-    def _runner(self) -> Callable[..., LearnedMetric]:
-        from arml.learners import classical
-
-        run: Callable[..., LearnedMetric] = getattr(classical, f"run_{self.method}")
-        return run
-
-
-class NCA(_Baseline):
+class NCA(BlockedBaseline):
     """Neighbourhood components analysis (Goldberger et al. 2004), by L-BFGS.
 
-    Cost: O(N² D) an iteration and O(N²) memory; ``max_train`` bounds N.
+    Cost: O(N² D) an iteration, in O(N D) memory, O(N²) with metric-learn's engine; ``max_train`` bounds N. The history
+    is the objective of each evaluation ("blocked" only).
 
     Parameters
     ----------
@@ -118,7 +49,22 @@ class NCA(_Baseline):
     max_memory, max_minutes : float, optional
         Fit on all points unless that would take more GiB or minutes than these, by the documented estimate; then on
         ``max_train`` of them.
+    engine : str
+        "blocked" (the algorithm in float64, in blocks of rows) or "metric-learn" (the library's own code: equal
+        results up to rounding).
+    device : str
+        Of "blocked": a torch device, or "auto": CUDA where there is one.
+    checkpoint : str or path, optional
+        Of "blocked": a file for the state, written at most every 10 s and deleted at the end. Where it exists, the fit
+        goes on from there and ends with the same bytes as if never stopped.
+    verbose : bool
+        Show how the fit proceeds.
     random_state : int or None
+
+    Raises
+    ------
+    DataError
+        In ``fit``: the checkpoint belongs to other data or parameters, or cannot be read.
     """
 
     method = "nca"
@@ -132,6 +78,10 @@ class NCA(_Baseline):
         max_train: int | None = None,
         max_memory: float | None = None,
         max_minutes: float | None = None,
+        engine: str = "blocked",
+        device: str = "cpu",
+        checkpoint: str | os.PathLike[str] | None = None,
+        verbose: bool = False,
         random_state: int | None = 42,
     ) -> None:
         self.n_components = n_components
@@ -141,25 +91,28 @@ class NCA(_Baseline):
         self.max_train = max_train
         self.max_memory = max_memory
         self.max_minutes = max_minutes
+        self.engine = engine
+        self.device = device
+        self.checkpoint = checkpoint
+        self.verbose = verbose
         self.random_state = random_state
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_choice("init", self.init, INITS)
         check_int("max_iter", self.max_iter, 1)
         check_positive("tol", self.tol, optional=True)
 
-    def _stays_in_span(self) -> bool:
-        return self.n_components is None and self.init in ("auto", "identity")
-
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
-        return estimate_nca(n, width, sizes, self.max_iter)
+        estimate = estimate_blocked_nca if self.engine == "blocked" else estimate_nca
+        return estimate(n, width, sizes, self.max_iter)
 
 
-class LMNN(_Baseline):
+class LMNN(BlockedBaseline):
     """Large margin nearest neighbours (Weinberger and Saul 2009), by gradient descent.
 
-    Cost: O(N²) an iteration and O(N²) memory; ``max_train`` bounds N. The history is the objective.
+    Cost: at most O(N² D) an iteration, and far less where few pairs of different classes are near each other's margins;
+    O(N D) memory and a list of such pairs, O(N²) with metric-learn's engine; ``max_train`` bounds N. The history is the
+    objective.
 
     Parameters
     ----------
@@ -173,6 +126,7 @@ class LMNN(_Baseline):
         As for :class:`NCA`.
     max_train : int, optional
     max_memory, max_minutes : float, optional
+    engine, device, checkpoint, verbose
         As for :class:`NCA`.
     random_state : int or None
 
@@ -197,6 +151,10 @@ class LMNN(_Baseline):
         max_train: int | None = None,
         max_memory: float | None = None,
         max_minutes: float | None = None,
+        engine: str = "blocked",
+        device: str = "cpu",
+        checkpoint: str | os.PathLike[str] | None = None,
+        verbose: bool = False,
         random_state: int | None = 42,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -210,25 +168,26 @@ class LMNN(_Baseline):
         self.max_train = max_train
         self.max_memory = max_memory
         self.max_minutes = max_minutes
+        self.engine = engine
+        self.device = device
+        self.checkpoint = checkpoint
+        self.verbose = verbose
         self.random_state = random_state
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_choice("init", self.init, INITS)
         check_int("n_neighbors", self.n_neighbors, 1)
         check_int("min_iter", self.min_iter, 0)
         check_int("max_iter", self.max_iter, 3)
         for name in ("learn_rate", "regularization", "convergence_tol"):
             check_positive(name, getattr(self, name))
 
-    def _stays_in_span(self) -> bool:
-        return self.n_components is None and self.init in ("auto", "identity")
-
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
-        return estimate_lmnn(n, width, sizes, self.max_iter, self.n_neighbors)
+        estimate = estimate_blocked_lmnn if self.engine == "blocked" else estimate_lmnn
+        return estimate(n, width, sizes, self.max_iter, self.n_neighbors)
 
 
-class ITML(_Baseline):
+class ITML(Baseline):
     """Information-theoretic metric learning (Davis et al. 2007), by cyclic projections.
 
     Cost: O(n_constraints D²) an iteration; the library holds all distances between the constrained points.
@@ -288,7 +247,7 @@ class ITML(_Baseline):
         return estimate_itml(n, width, sizes, self.max_iter, self.n_constraints)
 
 
-class LFDA(_Baseline):
+class LFDA(Baseline):
     """Local Fisher discriminant analysis (Sugiyama 2007), in closed form.
 
     Cost: O(Σ n_c²) time and the square of the largest class in memory. Constant columns are dropped and noted. Where

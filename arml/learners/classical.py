@@ -16,12 +16,13 @@ import metric_learn
 import numpy as np
 from metric_learn import lfda as lfda_module
 from metric_learn import nca as nca_module
+from metric_learn._util import _initialize_components
 
 from arml.learners.base import Floats, Indices, LearnedMetric, LearningError
-from arml.learners.subsets import drop_single_members, opposed_twins
+from arml.learners.subsets import affordable_targets, drop_single_members, opposed_twins
 from arml.system.rebuilt import rebuilt
 
-__all__ = ["run_itml", "run_lfda", "run_lmnn", "run_nca"]
+__all__ = ["initial_components", "run_itml", "run_lfda", "run_lmnn", "run_nca"]
 
 
 @contextmanager
@@ -35,6 +36,15 @@ def library_errors(method: str, X: Floats, codes: Indices) -> Iterator[None]:
             f"{np.unique(codes).size} classes: {type(err).__name__}: {err}. Check for duplicate, constant or "
             "dependent features and very small classes, change its parameters, or use another method"
         ) from err
+
+
+def initial_components(
+    method: str, X: Floats, codes: Indices, n_components: int | None, init: str, random_state: int | None
+) -> Floats:
+    """Where the library's NCA and LMNN start, shape (r, D), for these parameters of theirs."""
+    with library_errors(method, X, codes):
+        start = _initialize_components(n_components or X.shape[1], X, codes, init, random_state=random_state)
+    return np.ascontiguousarray(start, dtype=np.float64)
 
 
 def run_nca(X: Floats, codes: Indices, **params: Any) -> LearnedMetric:
@@ -73,10 +83,7 @@ def run_lmnn(X: Floats, codes: Indices, *, n_neighbors: int, **params: Any) -> L
     """
     notes: list[str] = []
     X, codes = drop_single_members(X, codes, notes)
-    smallest = int(np.bincount(codes)[np.unique(codes)].min())
-    if n_neighbors >= smallest:
-        notes.append(f"n_neighbors lowered from {n_neighbors} to {smallest - 1} (smallest class: {smallest})")
-    learner = RecordedLMNN(n_neighbors=min(n_neighbors, smallest - 1), **params)
+    learner = RecordedLMNN(n_neighbors=affordable_targets(codes, n_neighbors, notes), **params)
     learner.objectives = []
     with library_errors("lmnn", X, codes):
         learner.fit(X, codes)

@@ -7,8 +7,6 @@ number: a fit that was killed goes on from its checkpoint and ends with the same
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,8 @@ from arml.learners.objective import (
     signed_perturbation,
     soft_radius,
 )
+from arml.learners.progress import progress
+from arml.system.checkpoint import CHECKPOINT_SECONDS as _CHECKPOINT_SECONDS
 from arml.system.checkpoint import fingerprint, read_checkpoint, write_checkpoint
 
 __all__ = ["Descent", "Outcome", "Settings"]
@@ -35,7 +35,6 @@ Indices = NDArray[np.intp]
 
 _ENTRIES = 1 << 23  # of the candidates gathered at once: 32 MB
 _AVERAGING = 3  # weights of the averaged iterates grow as the step number to this power
-_CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class Descent:
         if checkpoint and checkpoint.exists():
             state = _read(checkpoint, digest, self.settings.device)
         failure, saved = "", time.monotonic()
-        with self._progress(state.step) as advance:
+        with progress("ARML", "step", self.settings.max_iter, state.step, shown=self.settings.verbose) as advance:
             while state.step < self.settings.max_iter and not self._settled(state):
                 if checkpoint and time.monotonic() - saved >= _CHECKPOINT_SECONDS:
                     _write(checkpoint, digest, state)
@@ -260,21 +259,6 @@ class Descent:
         if state.validation[-1] < state.best_loss:
             state.best_loss, state.best_round = state.validation[-1], len(state.validation)
             state.best.copy_(G)
-
-    @contextmanager
-    def _progress(self, done: int) -> Iterator[Any]:
-        if not self.settings.verbose:
-            yield lambda loss: None
-            return
-        from tqdm.auto import tqdm
-
-        with tqdm(total=self.settings.max_iter, initial=done, desc="ARML", unit="step", mininterval=0.5) as bar:
-
-            def advance(loss: float) -> None:
-                bar.update()
-                bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-
-            yield advance
 
 
 _TENSORS = ("G", "mean", "best", "first", "second")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from arml.learners.base import Floats, Indices
 
-__all__ = ["drop_single_members", "opposed_twins", "stratified_subset"]
+__all__ = ["affordable_targets", "drop_single_members", "opposed_twins", "stratified_subset"]
 
 _AT_LEAST = 2
 
@@ -58,6 +58,14 @@ def drop_single_members(X: Floats, codes: Indices, notes: list[str]) -> tuple[Fl
         if np.unique(codes[keep]).size < 2:
             raise ValueError("lmnn needs two classes with at least two members each")
     return X[keep], codes[keep]
+
+
+def affordable_targets(codes: Indices, n_neighbors: int, notes: list[str]) -> int:
+    """As many target neighbours as every class can give its members; with a note where those are fewer."""
+    smallest = int(np.bincount(codes)[np.unique(codes)].min())
+    if n_neighbors >= smallest:
+        notes.append(f"n_neighbors lowered from {n_neighbors} to {smallest - 1} (smallest class: {smallest})")
+    return min(n_neighbors, smallest - 1)
 
 
 def opposed_twins(X: Floats, codes: Indices) -> NDArray[np.bool_]:

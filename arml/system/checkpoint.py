@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from arml.errors import DataError
 from arml.system.files import atomic_path
 
-__all__ = ["fingerprint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["CHECKPOINT_SECONDS", "fingerprint", "read_checkpoint", "write_checkpoint"]
+
+CHECKPOINT_SECONDS = 10.0  # between two writes of a fit, at least
 
 
 def fingerprint(settings: Mapping[str, Any], *arrays: NDArray[Any]) -> str:

@@ -265,26 +265,37 @@ def test_limits_are_checked(name: str, value: object) -> None:
         LFDA(**{name: value}).fit(X, y)
 
 
-@pytest.mark.parametrize("name", ["nca", "lmnn", "lfda"])
-def test_estimates_grow_with_the_square_of_the_points(name: str) -> None:
-    learner = make_learner(name)
+@pytest.mark.parametrize(
+    ("name", "params"), [("nca", {"engine": "metric-learn"}), ("lmnn", {"engine": "metric-learn"}), ("lfda", {})]
+)
+def test_estimates_grow_with_the_square_of_the_points(name: str, params: dict[str, object]) -> None:
+    learner = make_learner(name, **params)
     costs = [learner._estimate(n, 20, np.full(10, n // 10)) for n in (2000, 8000)]  # type: ignore[attr-defined]
     assert costs[1].memory > 8 * costs[0].memory and costs[1].minutes > 10 * costs[0].minutes
+
+
+@pytest.mark.parametrize("name", ["nca", "lmnn"])
+def test_in_blocks_only_the_time_grows_with_the_square_of_the_points(name: str) -> None:
+    learner = make_learner(name)
+    costs = [learner._estimate(n, 20, np.full(10, n // 10)) for n in (2000, 8000)]  # type: ignore[attr-defined]
+    assert costs[1].memory < 4 * costs[0].memory and costs[1].minutes > 10 * costs[0].minutes
+    whole = learner._estimate(60_000, 784, np.full(10, 6000))  # type: ignore[attr-defined]
+    assert whole.memory < 4
 
 
 @pytest.mark.parametrize(
     ("method", "params", "shape", "most"),
     [
-        ("nca", {"max_iter": 2}, (1000, 6), 1.1),
-        ("nca", {"max_iter": 2}, (200, 300), 1.2),
+        ("nca", {"max_iter": 2, "engine": "metric-learn"}, (1000, 6), 1.1),
+        ("nca", {"max_iter": 2, "engine": "metric-learn"}, (200, 300), 1.2),
         ("itml", {"max_iter": 1}, (1000, 6), 1.2),
         ("itml", {"max_iter": 1}, (300, 150), 1.3),
         ("lfda", {}, (1500, 6), 1.3),
-        ("lmnn", {"max_iter": 3}, (300, 6), 15),  # an upper bound
+        ("lmnn", {"max_iter": 3, "engine": "metric-learn"}, (300, 6), 15),  # an upper bound
     ],
 )
 def test_estimate_of_memory_is_what_the_fit_allocates(
-    method: str, params: dict[str, int], shape: tuple[int, int], most: float
+    method: str, params: dict[str, object], shape: tuple[int, int], most: float
 ) -> None:
     X, y = blobs(*shape)
     learner = make_learner(method, **params).fit(X[:60], y[:60])  # imports

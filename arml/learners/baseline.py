@@ -1,0 +1,148 @@
+"""The common course of the baselines: how much of the training set, by which engine, and what is noted on the way."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+
+from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
+from arml.learners.checks import check_has_pairs, check_rank
+from arml.learners.guards import Estimate, Limits
+from arml.learners.span import into_span, out_of_span
+from arml.system.resources import recorded_warnings
+from arml.validation import check_choice, check_device, check_flag, check_int, check_positive
+
+__all__ = ["Baseline", "BlockedBaseline"]
+
+_LIMITS = ("max_train", "max_memory", "max_minutes")
+ENGINES = ("blocked", "metric-learn")
+INITS = ("auto", "pca", "lda", "identity", "random")
+
+# metric-learn 0.7 uses a name that scikit-learn 1.8 removes, and asks ARPACK for all eigenpairs: neither says
+# anything about the data
+_LIBRARY_NOISE = ("'force_all_finite' was renamed", "Attempting to use scipy.linalg.eigh instead")
+
+
+class Baseline(MetricLearner):
+    """Take a subset where limits ask for it, learn with warnings recorded, gather notes."""
+
+    max_train: int | None
+    max_memory: float | None
+    max_minutes: float | None
+    random_state: int | None
+    seeded: ClassVar[bool] = True
+    identity_start: ClassVar[bool] = True
+
+    def _check_params(self) -> None:
+        check_int("max_train", self.max_train, 2, optional=True)
+        check_positive("max_memory", self.max_memory, optional=True)
+        check_positive("max_minutes", self.max_minutes, optional=True)
+        check_int("random_state", self.random_state, 0, optional=True)
+        check_int("n_components", getattr(self, "n_components", None), 1, optional=True)
+
+    def _prepare(self) -> None:
+        with recorded_warnings():
+            import arml.learners.classical  # noqa: F401
+
+    def _learn(self, X: Floats, codes: Indices) -> LearnedMetric:
+        check_has_pairs(codes, self.method)
+        check_rank(getattr(self, "n_components", None), X)
+        limits = Limits(self.max_train, self.max_memory, self.max_minutes)
+        narrow = X.shape[0] < X.shape[1] and self._stays_in_span()
+
+        def estimate(some: Indices) -> Estimate:
+            width = min(X.shape[1], some.size - 1) if narrow else X.shape[1]
+            return self._estimate(some.size, width, np.bincount(some))
+
+        rows, reasons, facts = limits.choose(self.method, codes, estimate, self.random_state)
+        if rows is not None:
+            X, codes = X[rows], codes[rows]
+        params = self._options()
+        with recorded_warnings() as warned:
+            learned = (self._learn_in_span if narrow else self._runner())(X, codes, **params)
+        telling = [warning for warning in warned if not any(noise in warning for noise in _LIBRARY_NOISE)]
+        return replace(learned, notes=(*reasons, *learned.notes, *telling), facts={**learned.facts, **facts})
+
+    def _learn_in_span(self, X: Floats, codes: Indices, **params: Any) -> LearnedMetric:
+        """The fit of fewer points than features, in the dimensions that the points span."""
+        points, basis = into_span(X)
+        if "init" in params:
+            params["init"] = "identity"  # what "auto" is for a square G, there as here
+        learned = self._runner()(points, codes, **params)
+        whole = out_of_span(learned, basis, identity_beyond=self.identity_start)
+        constant = [] if self.identity_start else np.flatnonzero(np.ptp(X, axis=0) == 0).tolist()
+        return replace(whole, dropped_features=tuple(constant))
+
+    def _options(self) -> dict[str, Any]:
+        """The parameters that the algorithm is run with."""
+        left_out = _LIMITS if self.seeded else (*_LIMITS, "random_state")
+        return {name: value for name, value in self.get_params().items() if name not in left_out}
+
+    @abstractmethod
+    def _stays_in_span(self) -> bool:
+        """Whether a fit with these parameters can be done in the span of the points (see arml.learners.span)."""
+
+    @abstractmethod
+    def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
+        """What a fit on n points would take."""
+
+    def _runner(self) -> Callable[..., LearnedMetric]:
+        from arml.learners import classical
+
+        run: Callable[..., LearnedMetric] = getattr(classical, f"run_{self.method}")
+        return run
+
+
+class BlockedBaseline(Baseline):
+    """A baseline by one of two engines: ours, which goes through the points in blocks, or metric-learn's own."""
+
+    n_components: int | None
+    init: str
+    engine: str
+    device: str
+    checkpoint: str | os.PathLike[str] | None
+    verbose: bool
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_choice("init", self.init, INITS)
+        check_choice("engine", self.engine, ENGINES)
+        check_flag("verbose", self.verbose)
+        if self.checkpoint is not None and self.engine != "blocked":
+            raise ValueError("checkpoint is for engine='blocked': metric-learn's fits cannot be interrupted")
+        if self.checkpoint is not None and self.random_state is None:
+            raise ValueError("checkpoint needs a random_state: what is random must be the same after a resume")
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        if self.engine == "blocked":
+            import_module(f"arml.learners.blocked_{self.method}")
+            check_device(self._device())
+
+    def _device(self) -> str:
+        import torch
+
+        return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        if options.pop("engine") == "blocked":
+            return {**options, "device": self._device()}
+        return {name: value for name, value in options.items() if name not in ("device", "checkpoint")}
+
+    def _runner(self) -> Callable[..., LearnedMetric]:
+        if self.engine != "blocked":
+            return super()._runner()
+        run: Callable[..., LearnedMetric] = getattr(
+            import_module(f"arml.learners.blocked_{self.method}"), f"run_blocked_{self.method}"
+        )
+        return run
+
+    def _stays_in_span(self) -> bool:
+        return self.n_components is None and self.init in ("auto", "identity")

@@ -1,0 +1,334 @@
+"""Impostors of LMNN, pair by pair only where something may have changed.
+
+A pair i, j of different classes invades the margin of i's target t where ‖L(xᵢ − xⱼ)‖² < 1 + ‖L(xᵢ − xₜ)‖². In
+lengths: a < b. When L moves from L₀, a moves by at most μᵢ + μⱼ, where μᵢ = ‖(L − L₀) xᵢ‖, and how far b has moved is
+known. So every point gets a budget βᵢ and every target γᵢₜ, a few steps' worth: as long as μᵢ ≤ θ βᵢ and
+|b − b₀| ≤ θ γᵢₜ everywhere, only pairs with |a₀ − b₀| ≤ θ (βᵢ + βⱼ + γᵢₜ) can have crossed a margin. The others are
+as they were under L₀, and so is their share of the gradient. Pairs are listed by the θ at which they must be looked
+at again, up to θ = 1; beyond that all pairs are looked at anew, in blocks, which never hold N² numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arml.learners.base import Floats, Indices
+from arml.learners.targets import close_calls
+
+__all__ = ["Impostors"]
+
+_EPS = float(np.finfo(np.float64).eps)
+# distances held at once, and numbers of points gathered at once
+_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 25}
+_LISTED = {"cpu": 1 << 21, "cuda": 1 << 25}  # pairs listed, at most
+_STEPS = (2.0, 100.0)  # a reference's budgets are so many steps' worth, at least and at most
+_SPARE = 1.2  # how much more a step may be than the one that budgets are made of
+_SHARED = 0.3  # and how much of the mean of all points is added to each one's
+
+
+@dataclass
+class _View:
+    """The points under one L: mapped (N, r), margins 1 + d (N, k), their roots, and what rounding may hide."""
+
+    L: Tensor
+    mapped: Tensor
+    margins: Tensor
+    roots: Tensor
+    rounding: float
+
+    def invaded(self, i: Tensor, j: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of the margins of i and j pairs at these squared distances invade, (P, 2 k); for which it is close."""
+        excess = distances[:, None] - torch.hstack([self.margins[i], self.margins[j]])
+        return excess < 0, excess.abs().amin(dim=1) <= self.rounding
+
+
+@dataclass
+class _Reference:
+    """What was found under L₀, and the pairs to look at again, by θ."""
+
+    view: _View
+    step: Tensor
+    steps: float
+    beta: Tensor
+    gamma: Tensor
+    active: int
+    gradient: Tensor
+    reach: float
+    theta: Tensor
+    i: Tensor
+    j: Tensor
+    invaded: Tensor
+
+    def theta_at(self, view: _View) -> float:
+        """The θ at which the budgets are used up under another L."""
+        if self.reach < 0:
+            return math.inf
+        moved = torch.linalg.vector_norm(view.mapped - self.view.mapped, dim=1)
+        shares = torch.stack([(moved / self.beta).max(), ((view.roots - self.view.roots).abs() / self.gamma).max()])
+        return float(shares.max()) * (1 + 1e-9)
+
+
+class Impostors:
+    """The pushing part of LMNN's objective and gradient on some points.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D)
+        Ordered by class; class c is the rows ``starts[c]:starts[c + 1]``.
+    starts : ndarray of shape (C + 1,)
+    targets : ndarray of shape (N, k)
+        Target neighbours, as rows of `X`.
+    device : str
+        Where blocks live, in float64.
+    """
+
+    def __init__(self, X: Floats, starts: Indices, targets: Indices, device: str = "cpu") -> None:
+        self._raw, self._starts, self._chosen = X, starts, targets
+        mean = X.mean(axis=0)
+        self._mean = torch.from_numpy(mean).to(device)
+        self.points = torch.from_numpy(X - mean).to(device)
+        self.targets = torch.from_numpy(targets).to(device)
+        kind = torch.device(device).type
+        self._entries, self._most = _ENTRIES[kind], _LISTED[kind]
+        self._pairs = (len(X) ** 2 - int(np.square(np.diff(starts)).sum())) // 2
+        self._reference: _Reference | None = None
+        self._steps = _STEPS[0]
+
+    def __call__(self, L: Tensor, step: Tensor) -> tuple[int, Tensor]:
+        """How many margins are invaded, and the sum of their gradients.
+
+        Parameters
+        ----------
+        L : Tensor of shape (r, D)
+        step : Tensor of shape (r, D)
+            What led to `L`, or zeros; the budgets of a new reference are made of it.
+
+        Returns
+        -------
+        active : int
+            Triples i, t, j with j within i's margin for its target t.
+        gradient : Tensor of shape (D, D)
+            Σ (xᵢ − xₜ)(xᵢ − xₜ)ᵀ − (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ over them.
+
+        Notes
+        -----
+        Cost: O(N D r + N k r) and O(r) a pair looked at; for a new reference, O(N² r).
+        """
+        view = self._view(L)
+        if self._reference is not None:
+            theta = self._reference.theta_at(view)
+            if theta <= self._reference.reach:
+                return self._look_again(self._reference, view, theta)
+        self._refer(view, step, self._steps)
+        assert self._reference is not None
+        return self._reference.active, self._reference.gradient
+
+    def state(self) -> dict[str, Floats]:
+        """What :meth:`restore` needs to go on from here with the same bytes."""
+        assert self._reference is not None
+        view, step = self._reference.view, self._reference.step
+        numbers = np.array([self._reference.steps, self._steps])
+        return {"reference": view.L.cpu().numpy(), "reference_step": step.cpu().numpy(), "steps": numbers}
+
+    def restore(self, state: Mapping[str, Floats]) -> None:
+        """Look at all pairs where the reference was."""
+        L, step = (torch.from_numpy(state[name]).to(self.points.device) for name in ("reference", "reference_step"))
+        self._refer(self._view(L), step, float(state["steps"][0]))
+        self._steps = float(state["steps"][1])
+
+    def pulled(self, weights: Tensor | None = None) -> Tensor:
+        """Σ (xᵢ − xₜ)(xᵢ − xₜ)ᵀ over all targets, or times weights of shape (N, k); shape (D, D)."""
+        i = torch.arange(len(self.points), device=self.points.device).repeat_interleave(self.targets.shape[1])
+        t = self.targets.ravel()
+        if weights is None:
+            return self._outer(i, t, None)
+        there = weights.ravel().nonzero()[:, 0]
+        return self._outer(i[there], t[there], weights.ravel()[there])
+
+    def _outer(self, i: Tensor, j: Tensor, weights: Tensor | None) -> Tensor:
+        """Σ w (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ over pairs."""
+        total = torch.zeros((self.points.shape[1],) * 2, dtype=torch.float64, device=self.points.device)
+        size = max(1, self._entries // self.points.shape[1])
+        for a in range(0, len(i), size):
+            some = slice(a, a + size)
+            difference = self.points[i[some]] - self.points[j[some]]
+            weighted = difference if weights is None else difference * weights[some, None]
+            total += difference.T @ weighted
+        return total
+
+    def _view(self, L: Tensor) -> _View:
+        mapped = self.points @ L.T
+        margins = torch.empty(self.targets.shape, dtype=torch.float64, device=self.points.device)
+        for column in range(self.targets.shape[1]):
+            margins[:, column] = 1 + (mapped[self.targets[:, column]] - mapped).square().sum(dim=1)
+        largest = float(mapped.square().sum(dim=1).max()) + float((L @ self._mean).square().sum())
+        rounding = 32 * (sum(L.shape) + 8) * _EPS * (1 + largest)
+        return _View(L, mapped, margins, margins.sqrt(), rounding)
+
+    def _close_calls(self, view: _View, i: Tensor, j: Tensor) -> Tensor:
+        """Which of the margins of i and j these pairs invade, (P, 2 k), where rounding decides."""
+        where = (rows.cpu().numpy() for rows in (i, j))
+        told = close_calls(self._raw, view.L.cpu().numpy(), self._chosen, self._starts, *where)
+        return torch.from_numpy(told).to(i.device)
+
+    def _refer(self, view: _View, step: Tensor, steps: float) -> None:
+        """Look at all pairs, and list those that a few more steps could change."""
+        self._reference = None  # its memory is needed
+        before = self._view(view.L - step)
+        beta, gamma = torch.linalg.vector_norm(view.mapped - before.mapped, dim=1), (view.roots - before.roots).abs()
+        beta, gamma = (steps * (_SPARE * moved + _SHARED * moved.mean()) for moved in (beta, gamma))
+        search = _Search(self, view, beta, gamma)
+        search.run()
+        theta, i, j, invaded = search.listed()
+        self._reference = _Reference(
+            view, step, steps, beta, gamma, search.active, search.gradient(), search.reach, theta, i, j, invaded
+        )
+        if search.reach > 0:  # as many steps as make looking at all and looking at the listed ones cost the same
+            rank = view.L.shape[0]
+            anew = self._pairs * (3 + 0.1 * rank) + 150.0 * search.seen
+            again = max(1, len(i)) / (steps * search.reach) * (100.0 + rank) / 2
+            self._steps = min(max(math.sqrt(anew / again), _STEPS[0]), _STEPS[1])
+
+    def _look_again(self, reference: _Reference, view: _View, theta: float) -> tuple[int, Tensor]:
+        """What has changed since the reference, among the pairs that may have."""
+        count = int(torch.searchsorted(reference.theta, theta, right=True))
+        k = self.targets.shape[1]
+        edges = torch.zeros((len(self.points), k), dtype=torch.float64, device=self.points.device)
+        crossed: list[tuple[Tensor, Tensor, Tensor]] = []
+        size = max(1, self._entries // (4 * view.mapped.shape[1]))
+        for a in range(0, count, size):
+            some = slice(a, min(a + size, count))
+            i, j, known = reference.i[some].long(), reference.j[some].long(), reference.invaded[some]
+            distances = (view.mapped[i] - view.mapped[j]).square().sum(dim=1)
+            invaded, close = view.invaded(i, j, distances)
+            if bool(close.any()):
+                invaded[close] = self._close_calls(view, i[close], j[close])
+            changed = (invaded != known).any(dim=1).nonzero()[:, 0]
+            if len(changed):
+                i, j, change = i[changed], j[changed], invaded[changed].double() - known[changed].double()
+                edges.index_add_(0, i, change[:, :k]).index_add_(0, j, change[:, k:])
+                crossed.append((i, j, change.sum(dim=1)))
+        if not crossed:
+            return reference.active, reference.gradient
+        i, j, change = (torch.cat(parts) for parts in zip(*crossed, strict=True))
+        gradient = reference.gradient + self.pulled(edges) - self._outer(i, j, change)
+        return reference.active + round(float(change.sum())), gradient
+
+
+class _Search:
+    """One look at all pairs of different classes, a block of rows at a time."""
+
+    def __init__(self, owner: Impostors, view: _View, beta: Tensor, gamma: Tensor) -> None:
+        self._owner, self._view, self._beta, self._gamma = owner, view, beta, gamma
+        points = owner.points
+        self._squares = view.mapped.square().sum(dim=1, keepdim=True)
+        self._left = torch.hstack([-2 * view.mapped, torch.ones_like(self._squares)])
+        self._right = torch.hstack([view.mapped, self._squares]).T
+        self._widest = (view.roots + gamma).amax(dim=1)
+        self._degree = torch.zeros(len(points), dtype=torch.float64, device=points.device)
+        self._edges = torch.zeros(view.margins.shape, dtype=torch.float64, device=points.device)
+        self._moment = torch.zeros((points.shape[1],) * 2, dtype=torch.float64, device=points.device)
+        self._scatter = torch.zeros_like(self._moment)
+        self._close: list[tuple[Tensor, Tensor]] = []
+        self._found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._listed = self.seen = self.active = 0
+        self.reach = 1.0 if float(beta.min()) > 0 and float(gamma.min()) > 0 else -1.0
+
+    def run(self) -> None:
+        """Look at them all; what rounding decides is set aside for the end."""
+        starts = self._owner._starts.tolist()
+        for first, last in pairwise(starts[:-1]):
+            rows = max(1, self._owner._entries // (starts[-1] - last))
+            for a in range(first, last, rows):
+                self._block(a, min(a + rows, last), last)
+        self._decide()
+
+    def gradient(self) -> Tensor:
+        """As :class:`Impostors` gives it."""
+        points = self._owner.points
+        scatter = points.T @ (self._degree[:, None] * points) - self._moment - self._moment.T
+        return self._owner.pulled(self._edges) - scatter - self._scatter
+
+    def listed(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """θ in ascending order, i, j and the margins invaded now, of the pairs with a θ within reach."""
+        self._thin()
+        if not self._found:
+            device, k = self._beta.device, self._edges.shape[1]
+            none = torch.zeros(0, dtype=torch.int32, device=device)
+            return none.double(), none, none, torch.zeros((0, 2 * k), dtype=torch.bool, device=device)
+        theta, i, j, invaded = self._found[0]
+        order = theta.argsort(stable=True)
+        return theta[order], i[order], j[order], invaded[order]
+
+    def _block(self, a: int, b: int, last: int) -> None:
+        """The pairs of the rows a … b of one class with all points of later classes, which begin at `last`."""
+        view, beta, gamma = self._view, self._beta, self._gamma
+        distances = torch.addmm(self._squares[a:b], self._left[a:b], self._right[:, last:])
+        limit = torch.maximum(self._widest[a:b, None], self._widest[None, last:])
+        limit.add_(beta[a:b, None]).add_(beta[None, last:]).square_().add_(view.rounding)
+        i, j = (distances <= limit).nonzero(as_tuple=True)
+        distances = distances[i, j]
+        i, j = i + a, j + last
+        self.seen += len(i)
+        invaded, close = view.invaded(i, j, distances)
+        if bool(close.any()):
+            self._close.append((i[close], j[close]))
+            if sum(len(some) for some, _ in self._close) > self._owner._most:
+                self._decide()
+            i, j, distances, invaded = i[~close], j[~close], distances[~close], invaded[~close]
+        i_in, j_in, weights = self._count(i, j, invaded)
+        places, shape = torch.stack([i_in - a, j_in]), (b - a, len(self._degree))
+        pushed = torch.sparse_coo_tensor(places, weights, shape, is_coalesced=True, check_invariants=False)
+        self._moment += self._owner.points[a:b].T @ (pushed @ self._owner.points)
+        self._degree.index_add_(0, i_in, weights).index_add_(0, j_in, weights)
+        if self.reach > 0:
+            slack = (distances.clamp(min=0).sqrt()[:, None] - torch.hstack([view.roots[i], view.roots[j]])).abs()
+            budget = (beta[i] + beta[j])[:, None] + torch.hstack([gamma[i], gamma[j]])
+            self._list((slack.sub_(4 * view.rounding) / budget).amin(dim=1).clamp(min=0), i, j, invaded)
+
+    def _decide(self) -> None:
+        """Take in the pairs set aside as too close to call: one question for all, whatever the size of a block."""
+        if not self._close:
+            return
+        i, j = (torch.cat(parts) for parts in zip(*self._close, strict=True))
+        self._close = []
+        invaded = self._owner._close_calls(self._view, i, j)
+        self._scatter += self._owner._outer(*self._count(i, j, invaded))
+        if self.reach > 0:
+            self._list(torch.zeros(len(i), dtype=torch.float64, device=i.device), i, j, invaded)
+
+    def _count(self, i: Tensor, j: Tensor, invaded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Count the margins invaded at their targets; the pairs that invade any, and how many."""
+        weights, k = invaded.sum(dim=1), self._edges.shape[1]
+        self.active += int(weights.sum())
+        there = weights.nonzero()[:, 0]
+        i, j, change = i[there], j[there], invaded[there].double()
+        self._edges.index_add_(0, i, change[:, :k]).index_add_(0, j, change[:, k:])
+        return i, j, weights[there].double()
+
+    def _list(self, theta: Tensor, i: Tensor, j: Tensor, invaded: Tensor) -> None:
+        near = (theta <= self.reach).nonzero()[:, 0]
+        self._found.append((theta[near], i[near].int(), j[near].int(), invaded[near]))
+        self._listed += len(near)
+        if self._listed > 2 * self._owner._most:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Make one of the lists, and keep of it what fits: the θ within reach shrinks to that."""
+        if len(self._found) > 1:
+            theta, i, j, invaded = (torch.cat(parts) for parts in zip(*self._found, strict=True))
+            self._found = [(theta, i, j, invaded)]
+        if not self._found or len(self._found[0][0]) <= self._owner._most:
+            return
+        theta, i, j, invaded = self._found[0]
+        self.reach = float(theta.kthvalue(self._owner._most).values) * (1 - 1e-9)
+        kept = (theta <= self.reach).nonzero()[:, 0]
+        self._found = [(theta[kept], i[kept], j[kept], invaded[kept])]
+        self._listed = len(kept)
