@@ -187,7 +187,7 @@ def read_metric_file(path: Path | None) -> Metric:
     if path.suffix == ".parquet":
         return _stored_metric(path)
     from arml.knn.mahalanobis import MahalanobisMetric
-    from arml.learners.persistence import load_learner
+    from arml.learners.registry import load_learner
 
     learner = load_learner(path)
     columns = tuple(str(name) for name in getattr(learner, "feature_names_in_", ()))

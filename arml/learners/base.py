@@ -18,10 +18,18 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from arml.errors import ArmlError
+from arml.learners.persistence import StoredLearner, write_learner
 from arml.system.resources import Meter, single_threaded
 from arml.validation import check_estimator_features, check_estimator_labels
 
 __all__ = ["Euclidean", "LearnedMetric", "LearningError", "MetricLearner"]
+
+# what of a fitted learner is stored, where there is such
+_FACTS = (
+    *("n_iter_", "converged_", "n_fit_samples_", "fit_summary_", "n_features_in_"),
+    *("seconds_", "cpu_seconds_", "peak_memory_mib_"),
+)
+_ARRAYS = ("components_", "history_", "classes_", "validation_history_", "feature_names_in_")
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -182,11 +190,27 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted learner to the file ``path`` without pickle; :func:`arml.learners.load_learner` reads it.
 
-        Errors are those of :func:`arml.learners.persistence.save_learner`; NotFittedError before ``fit``.
-        """
-        from arml.learners.persistence import save_learner
+        The file holds parameters, G, history, classes and the record of the fit, and is written as a whole or not at
+        all.
 
-        save_learner(self, path)
+        Parameters
+        ----------
+        path : path
+            Taken literally (no suffix is added).
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError
+            Labels that need pickle (arbitrary objects): use numbers, booleans or strings.
+        DataError
+            The file cannot be written.
+        """
+        check_is_fitted(self)
+        facts = {name: getattr(self, name) for name in _FACTS}
+        arrays = {name: getattr(self, name) for name in _ARRAYS if hasattr(self, name)}
+        write_learner(path, StoredLearner(self.method, self.get_params(deep=False), facts, arrays))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

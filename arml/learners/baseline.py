@@ -6,7 +6,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -122,7 +121,7 @@ class BlockedBaseline(Baseline):
     def _prepare(self) -> None:
         super()._prepare()
         if self.engine == "blocked":
-            import_module(f"arml.learners.blocked_{self.method}")
+            self._blocked_runner()
             check_device(self._device())
 
     def _device(self) -> str:
@@ -137,12 +136,11 @@ class BlockedBaseline(Baseline):
         return {name: value for name, value in options.items() if name not in ("device", "checkpoint")}
 
     def _runner(self) -> Callable[..., LearnedMetric]:
-        if self.engine != "blocked":
-            return super()._runner()
-        run: Callable[..., LearnedMetric] = getattr(
-            import_module(f"arml.learners.blocked_{self.method}"), f"run_blocked_{self.method}"
-        )
-        return run
+        return self._blocked_runner() if self.engine == "blocked" else super()._runner()
+
+    @abstractmethod
+    def _blocked_runner(self) -> Callable[..., LearnedMetric]:
+        """Our engine; imported when it is asked for."""
 
     def _stays_in_span(self) -> bool:
         return self.n_components is None and self.init in ("auto", "identity")

@@ -12,8 +12,9 @@ library's own code, which holds matrices of all pairs (``engine="metric-learn"``
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
-from arml.learners.base import Indices
+from arml.learners.base import Indices, LearnedMetric
 from arml.learners.baseline import Baseline, BlockedBaseline
 from arml.learners.guards import (
     Estimate,
@@ -102,6 +103,11 @@ class NCA(BlockedBaseline):
         check_int("max_iter", self.max_iter, 1)
         check_positive("tol", self.tol, optional=True)
 
+    def _blocked_runner(self) -> Callable[..., LearnedMetric]:
+        from arml.learners.blocked_nca import run_blocked_nca
+
+        return run_blocked_nca
+
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
         estimate = estimate_blocked_nca if self.engine == "blocked" else estimate_nca
         return estimate(n, width, sizes, self.max_iter)
@@ -181,6 +187,11 @@ class LMNN(BlockedBaseline):
         check_int("max_iter", self.max_iter, 3)
         for name in ("learn_rate", "regularization", "convergence_tol"):
             check_positive(name, getattr(self, name))
+
+    def _blocked_runner(self) -> Callable[..., LearnedMetric]:
+        from arml.learners.blocked_lmnn import run_blocked_lmnn
+
+        return run_blocked_lmnn
 
     def _estimate(self, n: int, width: int, sizes: Indices) -> Estimate:
         estimate = estimate_blocked_lmnn if self.engine == "blocked" else estimate_lmnn
