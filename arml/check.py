@@ -45,6 +45,7 @@ _ROWS_OFF = 2.0  # wᵢ − wⱼ is off by w_error for each of the two
 _UP, _CORNER_UP = 1.0 + 1e-12, 1.0 + 1e-10  # two roots and their sum; a length of D numbers
 _BOX_ULPS = 4.0  # faces are off by one rounding, δ by one more, for each side of the comparison
 _TIES = 8.0  # see above: the upper bound's tolerance for ties, in rounding bounds
+_CLOSE = 1e-6  # what "exact" may leave open: a hundred times the solvers' tolerance
 _ROWS = 4096  # effort: rows of one matrix of distances
 # Far above what underflow loses of a length or of a squared one, far below what the solver accepts as data.
 _TINY, _TINY_SQUARED = 1e-150, 1e-300
@@ -162,6 +163,50 @@ class CertificateChecker:
         if c.bound in ("plurality", "packing"):
             return self._check_plurality(at, pool)
         return Verdict(False, f"no rule proves bound {c.bound!r} with {c.n_neighbors} neighbours")
+
+    def predicts(self, x: ArrayLike, label: Any, n_neighbors: int) -> bool:
+        """Whether K-NN may say a label, in whatever way distance ties are broken.
+
+        Parameters
+        ----------
+        x : array-like of shape (D,)
+        label : int, str or bool
+        n_neighbors : int
+            K.
+
+        Returns
+        -------
+        bool
+            False too where there is no such label, or K.
+
+        Raises
+        ------
+        ValueError
+            x is not finite or not of shape (D,).
+        """
+        z = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0] - self.center
+        if not (_among(label, self.classes) and 1 <= n_neighbors <= self.y.size):
+            return False
+        d, error = self._distances(z), self._rounding(float(np.linalg.norm(z)))
+        kth = float(np.partition(d, n_neighbors - 1)[n_neighbors - 1])
+        sure, perhaps = d + _TIES * error + error < kth, d - _TIES * error - error <= kth
+        codes = np.searchsorted(self.classes, self.y)
+        votes, tied = (np.bincount(codes[rows], minlength=self.classes.size) for rows in (sure, perhaps & ~sure))
+        return _may_win(votes, tied, int(np.flatnonzero(self.classes == label)[0]), n_neighbors)
+
+    def closed(self, lower: float, upper: float) -> bool:
+        """Whether what two bounds on a radius leave open is next to nothing, beside it and the training set's size.
+
+        Parameters
+        ----------
+        lower, upper : float
+            ``lower`` ≤ ``upper``, in the units of the features.
+
+        Returns
+        -------
+        bool
+        """
+        return bool(lower == upper or upper - lower <= _CLOSE * (upper + self.size) < np.inf)
 
     def _point(self, x: Vector, label: Any, c: Certificate) -> _Point:
         """Distances, what rounding can do to their differences, and the box as seen from x.
@@ -310,6 +355,18 @@ class CertificateChecker:
 def _among(label: Any, classes: NDArray[Any]) -> bool:
     """Whether a label, whatever it is, is one of the training set's."""
     return isinstance(label, str | int | float | np.generic) and bool(label in classes.tolist())
+
+
+def _may_win(votes: Indices, tied: Indices, code: int, n_neighbors: int) -> bool:
+    """Whether a class may have most of K votes, tied ones to the smallest, when some are certain and some are tied."""
+    places = n_neighbors - int(votes.sum())
+    taken = min(places, int(tied[code]))
+    own = int(votes[code]) + taken
+    # how many more each other class may get without winning, and how many the tied points can give it
+    more = np.where(np.arange(votes.size) < code, own - 1, own) - votes
+    room = np.minimum(more, tied)
+    room[code] = 0
+    return bool((np.delete(more, code) >= 0).all() and room.sum() >= places - taken)
 
 
 def _few(ahead: Indices, row_rank: int, column_rank: int) -> bool:
