@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from arml.certificate import Certificate, Proof, Verdict
+from arml.certificate import Certificate, Malformed, Proof, Verdict, read_claim, shown
 from arml.knn.mahalanobis import as_metric
 from arml.validation import as_array, check_features, check_training_set
 
@@ -45,6 +45,7 @@ _ROWS_OFF = 2.0  # wᵢ − wⱼ is off by w_error for each of the two
 _UP, _CORNER_UP = 1.0 + 1e-12, 1.0 + 1e-10  # two roots and their sum; a length of D numbers
 _BOX_ULPS = 4.0  # faces are off by one rounding, δ by one more, for each side of the comparison
 _TIES = 8.0  # see above: the upper bound's tolerance for ties, in rounding bounds
+_CLOSE = 1e-6  # what "exact" may leave open: a hundred times the solvers' tolerance
 _ROWS = 4096  # effort: rows of one matrix of distances
 # Far above what underflow loses of a length or of a squared one, far below what the solver accepts as data.
 _TINY, _TINY_SQUARED = 1e-150, 1e-300
@@ -131,27 +132,28 @@ class CertificateChecker:
         Returns
         -------
         Verdict
-            ``accepted`` (bool) and ``reason`` (str, "" where accepted). What is wrong with a certificate, or with its
-            label, is a rejection.
+            ``accepted`` (bool) and ``reason`` (str, "" where accepted). Whatever is wrong with a certificate, fields of
+            other types than :class:`arml.certificate.Certificate` says too, or with its label, is a rejection.
 
         Raises
         ------
         ValueError
             x is not finite or not of shape (D,).
         """
-        c = certificate
         point = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0]
-        flaw = self._flaw(label, c)
-        if flaw:
-            return Verdict(False, flaw)
+        try:
+            c = read_claim(certificate, self.y.size, self.width)
+        except Malformed as flaw_of_form:
+            return Verdict(False, str(flaw_of_form))
+        if not _among(label, self.classes):
+            return Verdict(False, f"label {shown(label)} is unknown to the training set")
         at = self._point(point, label, c)
         if not at.tie < _HUGE_SQUARED:
             return Verdict(False, "squares of the features overflow")
         flaw = self._upper_flaw(at) if c.upper < np.inf else ""
         if flaw or c.radius == 0:
             return Verdict(not flaw, flaw)
-        pool = np.unique(c.pool.astype(np.intp))
-        pool = pool[np.argsort(at.d[pool])]
+        pool = c.pool[np.argsort(at.d[c.pool])]
         if c.bound == "exact" and c.n_neighbors == 1:
             return self._check_exact(at, pool)
         if c.bound == "theorem1" and c.n_neighbors % 2 == 1:
@@ -162,31 +164,49 @@ class CertificateChecker:
             return self._check_plurality(at, pool)
         return Verdict(False, f"no rule proves bound {c.bound!r} with {c.n_neighbors} neighbours")
 
-    def _flaw(self, label: Any, c: Certificate) -> str:
-        """What makes a certificate meaningless, "" if nothing."""
-        if not c.radius >= 0:
-            return f"the radius must be a number of at least 0, got {c.radius}"
-        if not c.upper >= c.radius:
-            return f"the upper bound must be a number no smaller than the radius {c.radius}, got {c.upper}"
-        if label not in self.classes:
-            return f"label {label!r} is unknown to the training set"
-        if not 1 <= c.n_neighbors <= self.y.size:
-            return f"n_neighbors must lie in [1, {self.y.size}], got {c.n_neighbors}"
-        if c.norm not in _DUAL:
-            return f"the norm must be 1, 2 or inf, got {c.norm}"
-        if c.bounds is not None and not (np.isfinite(c.bounds).all() and c.bounds[0] < c.bounds[1]):
-            return f"the box must be finite with low < high, got {c.bounds}"
-        for p in c.proofs:
-            if p.positives.shape != p.multipliers.shape or p.faces.shape != p.face_multipliers.shape:
-                return f"the proof for negative {p.negative} needs one multiplier for each positive and face"
-            if p.faces.size and (c.bounds is None or p.faces.min() < 0 or p.faces.max() >= 2 * self.width):
-                return f"the proof for negative {p.negative} uses faces that the box does not have"
-        indices = np.concatenate([c.pool, *(p.positives for p in c.proofs), [p.negative for p in c.proofs]])
-        if indices.size and (indices.min() < 0 or indices.max() >= self.y.size):
-            return f"training indices must lie in [0, {self.y.size}), got {indices.min()}…{indices.max()}"
-        if not -1 <= c.negative < self.y.size:
-            return f"the winning negative must lie in [-1, {self.y.size}), got {c.negative}"
-        return ""
+    def predicts(self, x: ArrayLike, label: Any, n_neighbors: int) -> bool:
+        """Whether K-NN may say a label, in whatever way distance ties are broken.
+
+        Parameters
+        ----------
+        x : array-like of shape (D,)
+        label : int, str or bool
+        n_neighbors : int
+            K.
+
+        Returns
+        -------
+        bool
+            False too where there is no such label, or K.
+
+        Raises
+        ------
+        ValueError
+            x is not finite or not of shape (D,).
+        """
+        z = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0] - self.center
+        if not (_among(label, self.classes) and 1 <= n_neighbors <= self.y.size):
+            return False
+        d, error = self._distances(z), self._rounding(float(np.linalg.norm(z)))
+        kth = float(np.partition(d, n_neighbors - 1)[n_neighbors - 1])
+        sure, perhaps = d + _TIES * error + error < kth, d - _TIES * error - error <= kth
+        codes = np.searchsorted(self.classes, self.y)
+        votes, tied = (np.bincount(codes[rows], minlength=self.classes.size) for rows in (sure, perhaps & ~sure))
+        return _may_win(votes, tied, int(np.flatnonzero(self.classes == label)[0]), n_neighbors)
+
+    def closed(self, lower: float, upper: float) -> bool:
+        """Whether what two bounds on a radius leave open is next to nothing, beside it and the training set's size.
+
+        Parameters
+        ----------
+        lower, upper : float
+            ``lower`` ≤ ``upper``, in the units of the features.
+
+        Returns
+        -------
+        bool
+        """
+        return bool(lower == upper or upper - lower <= _CLOSE * (upper + self.size) < np.inf)
 
     def _point(self, x: Vector, label: Any, c: Certificate) -> _Point:
         """Distances, what rounding can do to their differences, and the box as seen from x.
@@ -216,8 +236,6 @@ class CertificateChecker:
         c, delta = at.claim, at.claim.perturbation
         if c.n_neighbors != 1:
             return f"no rule proves an upper bound with {c.n_neighbors} neighbours"
-        if delta.shape != at.z.shape or not np.isfinite(delta).all():
-            return f"an upper bound needs a finite perturbation of shape {at.z.shape}"
         if np.linalg.norm(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
             return f"the perturbation is longer than the upper bound {c.upper}"
         if (delta < at.low * (1.0 + _BOX_ULPS * _EPS)).any() or (delta > at.high * (1.0 + _BOX_ULPS * _EPS)).any():
@@ -272,9 +290,8 @@ class CertificateChecker:
 
     def _proof_flaw(self, at: _Point, proof: Proof) -> str:
         """Why a proof proves nothing, "" if it may."""
-        weights = np.concatenate([proof.multipliers, proof.face_multipliers])
-        if (self.y[proof.positives] != at.label).any() or not (weights >= 0).all():
-            return f"the proof for negative {proof.negative} uses a wrong class or a negative weight"
+        if (self.y[proof.positives] != at.label).any():
+            return f"the proof for negative {proof.negative} uses a point of a wrong class"
         return ""
 
     def _proves(self, at: _Point, proof: Proof) -> bool:
@@ -333,6 +350,23 @@ class CertificateChecker:
                 ):
                     return Verdict(False, f"class {rival!r} may win with {m} votes within the claimed radius {r}")
         return Verdict(True, "")
+
+
+def _among(label: Any, classes: NDArray[Any]) -> bool:
+    """Whether a label, whatever it is, is one of the training set's."""
+    return isinstance(label, str | int | float | np.generic) and bool(label in classes.tolist())
+
+
+def _may_win(votes: Indices, tied: Indices, code: int, n_neighbors: int) -> bool:
+    """Whether a class may have most of K votes, tied ones to the smallest, when some are certain and some are tied."""
+    places = n_neighbors - int(votes.sum())
+    taken = min(places, int(tied[code]))
+    own = int(votes[code]) + taken
+    # how many more each other class may get without winning, and how many the tied points can give it
+    more = np.where(np.arange(votes.size) < code, own - 1, own) - votes
+    room = np.minimum(more, tied)
+    room[code] = 0
+    return bool((np.delete(more, code) >= 0).all() and room.sum() >= places - taken)
 
 
 def _few(ahead: Indices, row_rank: int, column_rank: int) -> bool:

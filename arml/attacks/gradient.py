@@ -83,7 +83,10 @@ def gradient_attack(
     check_int("draws", draws, 1)
     network = classifier.classifier if isinstance(classifier, SmoothedClassifier) else classifier
     check_is_fitted(network, "network_")
-    points = check_features(X, n_features=network.n_features_in_)
+    if isinstance(classifier, SmoothedClassifier):
+        points = classifier.read(X)
+    else:
+        points = check_features(X, n_features=network.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), network.classes_)
     names = point_names(indices, len(points))
     low, high = check_bounds(bounds) or (-np.inf, np.inf)

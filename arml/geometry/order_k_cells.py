@@ -13,7 +13,7 @@ cover all misclassified points; the order-K Voronoi cells of the paper's eq. (13
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,14 +112,16 @@ class Neighborhood:
         """Whether ``rival`` beats the true class with so many votes against ``spared``."""
         return votes >= spared + (rival > self.code)
 
-    def cell_at(self, delta: Vector) -> Cell | None:
+    def cell_at(self, delta: Vector, top: Rows | None = None) -> Cell | None:
         """The widest cell around x + δ that its neighbours there suggest; None where x + δ is classified rightly.
 
         The winner's K neighbours make a cell; then points of the front, farthest first, give way to points of the
-        true class as long as the vote allows. x + δ lies in all these cells.
+        true class as long as the vote allows. x + δ lies in all these cells. ``top`` are the neighbours where the
+        caller knows them from the classifier, which breaks ties.
         """
         scores = self.scores(delta)
-        top = nearest(-scores, np.arange(scores.size), self.n_neighbors)
+        if top is None:
+            top = nearest(-scores, np.arange(scores.size), self.n_neighbors)
         codes = self.reference.codes[top]
         # Invariant: the front is before all but `spared` of y, and the voters before all else outside it. A point that
         # leaves the front at its rear lets one more of y past (fewer half-spaces, a wider cell); all else stays.
@@ -142,7 +144,14 @@ class Neighborhood:
             else:
                 break
             spared += 1
-        return Cell(rival, voters, others, nearest(-scores, self.own, spared))
+        within = top[codes == self.code]
+        more = nearest(-scores, self.own[~np.isin(self.own, within)], spared - within.size)
+        return Cell(rival, voters, others, np.concatenate([within, more]))
+
+    def cell_found(self, z: Vector) -> Cell | None:
+        """:meth:`cell_at` of a point, shape (D,), by the neighbours that the classifier finds there."""
+        _, top = self.reference.nearest(z[None], self.n_neighbors)
+        return self.cell_at(z - self.query.point, top[0])
 
     def enter(self, cell: Cell, limit: float = np.inf) -> Entry | None:
         """The shortest way into a cell; None where it is not below ``limit``, or there is none.
@@ -206,7 +215,10 @@ class Neighborhood:
             near = int(nearer[scores[nearer].argmin()])
             masked = np.where(farther, scores, -np.inf)
             far = int(masked.argmax())
-            violation = float(masked[far] - scores[near]) + _ENTERED * self.strict
+            violation = float(masked[far] - scores[near])
+            if violation > -np.inf and self._twins(near, far):
+                violation, near, far = self._next_worst(scores, nearer, farther)
+            violation += _ENTERED * self.strict
             if violation > worst:
                 worst, found = violation, (far, near)
         if found is not None:
@@ -219,6 +231,23 @@ class Neighborhood:
             if beyond[face] > _SHORT * max(1.0, float(np.abs(delta).max())):
                 return -1, face, -1 - face
         return None
+
+    def _twins(self, near: int, far: NDArray[np.intp] | int) -> Any:
+        """Whether two places of the pool tie everywhere, and ``near`` has the smaller index: so it comes first."""
+        same = np.abs(self._w[far] - self._w[near]).max(axis=-1) <= 2.0 * self.reference.w_error
+        first = self.reference.order[self._pool[near]] < self.reference.order[self._pool[far]]
+        return same & first & (np.abs(self._half[far] - self._half[near]) <= self.strict / 2.0)
+
+    def _next_worst(self, scores: Vector, nearer: Rows, farther: NDArray[np.bool_]) -> tuple[float, int, int]:
+        """The most violated pair (nearer, farther) of places but for twins, whose order is by index and holds."""
+        places = np.flatnonzero(farther)
+        worst, found = -np.inf, (int(nearer[0]), int(places[0]))
+        for near in nearer.tolist():
+            some = np.where(self._twins(near, places), -np.inf, scores[places])
+            far = int(some.argmax())
+            if some[far] - scores[near] > worst:
+                worst, found = float(some[far] - scores[near]), (near, int(places[far]))
+        return worst, *found
 
     def _missed(self, delta: Vector, cell: Cell) -> Rows:
         """Rows outside the pool that are in the way, a few at most."""

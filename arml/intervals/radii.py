@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from arml.attacks.geometric import Search, around_point
+from arml.attacks.geometric import around_point, searched
 from arml.attacks.options import check_count, check_time_limit, deadline_after, point_generators
 from arml.certify.radii import certify_points
 from arml.intervals.branching import Branching
@@ -142,8 +142,7 @@ def interval_points(
                 continue
             deadline = deadline_after(time_limit)
             around = around_point(query)
-            search = Search(around, programs, deadline)
-            search.run(generators[row])
+            search = searched(around, programs, deadline, generators[row])
             if k == 1:
                 exact = verify_points(reference, query.point[None], reference.classes[[query.code]])
                 lower[row] = max(lower[row], exact.lower[0])

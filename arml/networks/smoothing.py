@@ -3,6 +3,9 @@
 The smoothed classifier g(x) is the class that the network f gives most often to x + N(0, σ²I). Where that class has a
 probability of at least p > 1/2, g stays the same within the ℓ2 radius σ Φ⁻¹(p) (their Theorem 1). p is not known: it is
 bounded from samples, so the radius holds with a probability of at least 1 − α for each point, and not for sure.
+
+f computes in float32: here it is the network after x + noise, added in float64, has been rounded once. That is a
+function of the features as given: the theorem holds for it, and radii of two points agree however near they are.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from arml.validation import check_features, check_int, check_positive
 __all__ = ["SmoothedClassifier", "SmoothedRadii", "lower_confidence_bound", "point_names"]
 
 _BELOW = 1.0 - 1e-12  # of the radius: its rounding
+_COARSEST = 1e-3  # of σ: a step of float32 at the features that is longer makes f a step function there
 SELECTION, ESTIMATION, SEARCH, CONFIRMATION = range(4)
 """What noise is drawn for; each has draws of its own."""
 
@@ -119,13 +123,14 @@ class SmoothedClassifier:
         Raises
         ------
         ValueError
-            NaN or infinite features, another number of them than the network has, indices negative or not one a point.
+            NaN or infinite features, another number of them than the network has, features so large that float32 does
+            not tell apart what differs by a thousandth of σ, indices negative or not one a point.
 
         Notes
         -----
         Cost: n0 + n evaluations of the network a point.
         """
-        points = check_features(X, n_features=self.classifier.n_features_in_)
+        points = self.read(X)
         names = point_names(indices, len(points))
         prediction = np.empty(len(points), dtype=np.intp)
         radius = np.zeros(len(points))
@@ -137,11 +142,31 @@ class SmoothedClassifier:
 
     def predict(self, X: ArrayLike, indices: ArrayLike | None = None) -> NDArray[Any]:
         """The class that n0 samples favour at X; parameters and errors as in :meth:`certified_radii`; shape (n,)."""
-        points = check_features(X, n_features=self.classifier.n_features_in_)
+        points = self.read(X)
         names = point_names(indices, len(points))
         chosen = [self._favoured(point, name) for point, name in zip(points, names)]
         labels: NDArray[Any] = self.classifier.classes_[np.array(chosen, dtype=np.intp)]
         return labels
+
+    def read(self, X: ArrayLike) -> NDArray[np.float64]:
+        """X of shape (n, D) as float64, where the network's float32 resolves the noise around it.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`certified_radii`.
+        """
+        points = check_features(X, n_features=self.classifier.n_features_in_)
+        largest = np.unravel_index(np.abs(points).argmax(), points.shape)
+        with np.errstate(over="ignore"):
+            step = np.float64(np.spacing(np.abs(points[largest]).astype(np.float32)))
+        if not step <= _COARSEST * self.sigma:
+            row, column = (int(place) for place in largest)
+            raise ValueError(
+                f"the network computes in float32, which near X = {points[largest]:g} (row {row}, column {column}) has "
+                f"steps of {step:g}: too coarse for sigma = {self.sigma:g}; centre or scale features before training"
+            )
+        return points
 
     def _favoured(self, point: NDArray[np.float64], name: int) -> int:
         return int(self.counts(point, self.n0, name, SELECTION).argmax())
@@ -153,15 +178,15 @@ class SmoothedClassifier:
         return float(self.sigma * norm.ppf(low) * _BELOW) if low > 0.5 else 0.0
 
     def counts(self, point: NDArray[np.float64], n: int, *key: int) -> NDArray[np.int64]:
-        """How often each class comes for n noisy copies of a point of shape (D,); shape (C,).
+        """How often each class comes for n noisy copies of a point of shape (D,), added in float64; shape (C,).
 
         ``key``: the point's name and what the noise is for.
         """
-        x = torch.from_numpy(np.asarray(point, dtype=np.float32))
+        x = torch.from_numpy(np.asarray(point, dtype=np.float64))
         found: Tensor = torch.zeros(len(self.classifier.classes_), dtype=torch.int64)
         with torch.no_grad():
             for noise in gaussian_blocks(n, len(x), self.random_state, 3, *key):
-                chosen = self._network(noise.mul_(self.sigma).add_(x)).argmax(dim=1)
+                chosen = self._network(noise.double().mul_(self.sigma).add_(x).float()).argmax(dim=1)
                 found += torch.bincount(chosen, minlength=len(found))
         counts: NDArray[np.int64] = found.numpy()
         return counts

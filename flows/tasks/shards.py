@@ -87,7 +87,9 @@ def compute_shard(job: Job, make_table: Callable[..., Any]) -> None:
     rows = rows[job.identity.start : job.identity.start + job.identity.n_points]
     table = make_table(X[rows], y[rows], rows, job)
     model, fingerprint = layout.model(dataset, stage, job.method), read_provenance(layout.train_split(dataset))
-    facts = provenance(dataset=dataset, stage=stage, metric=content_hash(model), fingerprint=fingerprint["fingerprint"])
+    facts = provenance(
+        dataset=dataset, stage=stage, metric=content_hash(model), fingerprint=fingerprint["fingerprint"], rows=rows
+    )
     write_table(layout.ROOT / job.output, table, _schema(stage), facts)
 
 

@@ -1,6 +1,8 @@
 """Stored certificates: accepted where true, rejected where tampered with or false."""
 
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -248,3 +250,53 @@ def test_the_gap_is_what_the_two_sides_leave_open():
     assert replace(claim, upper=np.inf).gap == np.inf
     assert replace(claim, radius=np.inf, upper=np.inf).gap == 0.0
     assert Certificate(0.25, 1, "exact", np.array([0])).upper == np.inf
+
+
+# ---------------------------------------------------------------- what the classifier says
+
+
+def answers(X, y, x, K):
+    """All labels that K-NN may give at x, of whole numbers, by trying all ways to break ties."""
+    d = np.square(X - x).sum(axis=1)
+    kth = np.sort(d)[K - 1]
+    near, tied = np.flatnonzero(d < kth), np.flatnonzero(d == kth)
+    said = set()
+    for some in combinations(tied.tolist(), K - near.size):
+        votes = Counter(y[[*near.tolist(), *some]].tolist())
+        said.add(min(label for label, count in votes.items() if count == max(votes.values())))
+    return said
+
+
+def test_what_the_classifier_may_say_is_known_on_lattices_with_duplicates_and_ties():
+    rng = np.random.default_rng(3)
+    several = 0
+    for _ in range(400):
+        N, D, C = int(rng.integers(4, 13)), int(rng.integers(1, 3)), int(rng.integers(2, 5))
+        X, y = rng.integers(0, 4, (N, D)).astype(float), rng.integers(0, C, N)
+        y[:2] = 0, 1
+        checker = CertificateChecker(X, y)
+        x, K = rng.integers(0, 4, D).astype(float), int(rng.integers(1, N + 1))
+        truth = answers(X, y, x, K)
+        assert {label for label in set(y.tolist()) if checker.predicts(x, label, K)} == truth
+        assert MahalanobisKNN(K).fit(X, y).predict(x[None])[0] in truth
+        assert not checker.predicts(x, 9, K) and not checker.predicts(x, 0, N + 1) and not checker.predicts(x, 0, 0)
+        several += len(truth) > 1
+    assert several > 50
+
+
+def test_what_the_classifier_says_it_may_say_under_any_metric():
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        D, K = int(rng.integers(1, 6)), int(rng.integers(1, 8))
+        X, y, Z = rng.normal(size=(60, D)), rng.integers(0, 3, 60), rng.normal(size=(20, D))
+        G = rng.normal(size=(D, D))
+        said = MahalanobisKNN(K, G.T @ G).fit(X, y).predict(Z)
+        checker = CertificateChecker(X, y, G.T @ G)
+        for z, label in zip(Z, said.tolist()):
+            assert [other for other in range(3) if checker.predicts(z, other, K)] == [label]
+
+
+def test_an_interval_is_closed_where_next_to_nothing_is_left():
+    checker = CertificateChecker([[0.0], [4.0]], [0, 1])
+    assert checker.closed(1.0, 1.0 + 1e-8) and checker.closed(np.inf, np.inf) and checker.closed(0.0, 0.0)
+    assert not checker.closed(1.0, 1.001) and not checker.closed(0.5, np.inf)

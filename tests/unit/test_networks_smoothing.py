@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binom, norm
 from sklearn.exceptions import NotFittedError
 
+import arml.networks.smoothing as smoothing
+from arml.attacks.gradient import gradient_attack
 from arml.networks import NetworkClassifier, SmoothedClassifier, lower_confidence_bound
 
 W, B = np.array([[1.0, 2.0], [-1.0, 0.5]]), np.array([0.25, 0.0])
@@ -89,6 +92,52 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
         SmoothedClassifier(linear(), **{"sigma": 1.0, **options})
     with pytest.raises(ValueError, match="indices must be 1 whole numbers"):
         SmoothedClassifier(linear(), 1.0).certified_radii([[0.0, 0.0]], [-1])
+
+
+def test_radii_of_neighbours_agree_far_from_the_origin() -> None:
+    """The boundary is at 6e4, where float32 has steps of 1/256: the radius of a point is its way there, and no more."""
+    far, sigma = 6e4, 5.0
+    network = NetworkClassifier(hidden=()).restored(2, [0, 1], [W, np.array([far * (W[1] - W[0]).sum(), 0.0])])
+    assert np.spacing(np.float32(far)) == 2.0**-8
+    smoothed = SmoothedClassifier(network, sigma, n=20_000)
+    X = far + np.linspace(-3.0, 3.0, 25)[:, None] * np.ones((1, 2))
+    found = smoothed.certified_radii(X, np.zeros(25, dtype=int))
+    exact = np.abs((X - far) @ (W[0] - W[1])) / np.linalg.norm(W[0] - W[1])
+    assert (found.radius <= exact + 2.0**-8).all() and (found.radius > 0).sum() >= 20
+    # no radius of one class reaches a certified point of the other
+    ways = np.linalg.norm(X[:, None] - X[None], axis=2)
+    other = found.prediction[:, None] != found.prediction[None]
+    certified = found.radius > 0
+    reached = other & certified[:, None] & certified[None] & (found.radius[:, None] >= ways)
+    assert not reached.any()
+
+
+def test_noise_is_added_before_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two points that float32 rounds to the same, 0.4 of a step apart: the noise tells them apart."""
+    arrays = [np.array([[-1.0], [1.0]]), np.zeros(2)]
+    smoothed = SmoothedClassifier(NetworkClassifier(hidden=()).restored(1, [0, 1], arrays), 16.0)
+    step = float(np.spacing(np.float32(2.0**16)))
+    x = np.array([2.0**16]), np.array([2.0**16 + 0.4 * step])
+    assert np.float32(x[0]) == np.float32(x[1])
+    draws = torch.tensor([[0.2 * step / 16.0]]).float()
+    monkeypatch.setattr(smoothing, "gaussian_blocks", lambda *_: [draws.clone()])
+    seen: list[float] = []
+    monkeypatch.setattr(smoothed, "_network", lambda z: (seen.append(float(z)), torch.zeros(1, 2))[1])
+    for point in x:
+        smoothed.counts(point, 1, 0)
+    assert seen == [2.0**16, 2.0**16 + step]
+
+
+@pytest.mark.parametrize("method", ["certified_radii", "predict"])
+def test_features_that_float32_does_not_tell_apart_are_refused(method: str) -> None:
+    smoothed = SmoothedClassifier(linear(), 0.5)
+    with pytest.raises(ValueError, match=r"X = 1e\+08 \(row 1, column 0\) has steps of 8: too coarse for sigma = 0.5"):
+        getattr(smoothed, method)([[0.0, 1.0], [1e8, 1.0]])
+    with pytest.raises(ValueError, match="too coarse"):
+        getattr(smoothed, method)([[0.0, 1e300]])
+    with pytest.raises(ValueError, match="too coarse"):
+        gradient_attack(smoothed, [[-1e8, 1.0]], [0])
+    assert len(smoothed.predict([[4000.0, 1.0]])) == 1
 
 
 @pytest.mark.parametrize(
