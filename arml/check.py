@@ -277,6 +277,7 @@ class CertificateChecker:
         """What an ℓ2 error may amount to in ‖·‖_q."""
         return float(np.sqrt(self.width)) if q == 1.0 else 1.0
 
+    @np.errstate(over="ignore")  # a width of nothing
     def _ahead(self, at: _Point, pool: Indices, rivals: Indices, enough: int) -> Indices:
         """How many points of the pool each rival provably cannot come before, counted up to ``enough``; shape (N,)."""
         counts = np.zeros(self.y.size, dtype=np.intp)
@@ -299,7 +300,7 @@ class CertificateChecker:
         return counts
 
     def _gaps(self, at: _Point, group: Indices, rivals: Indices) -> tuple[Vector, Vector]:
-        """d_j − d_i less what rounding and ties may take, and widths by the triangle inequality: a row for each of group."""
+        """d_j − d_i less what rounding and ties take, and widths by the triangle inequality; a row each of group."""
         here, there = self._slack(at, group), self._slack(at, rivals)
         gaps = (at.d[rivals] - there) - (at.d[group] + here)[:, None]
         roots = np.sqrt(at.d[rivals] + there) + np.sqrt(at.d[group] + here)[:, None]

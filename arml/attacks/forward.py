@@ -153,8 +153,8 @@ class PrunedForward:
 
     def _tolerances(self, Z: Floats) -> Floats:
         """What covers ties, and the rounding here and in the classifier, of any two of a row's list, shape (n,)."""
-        # distances are made of offsets from the anchor: no longer than the sizes of both ends and twice the anchor's, and
-        # the largest size of list and anchor stands for all three
+        # distances are made of offsets from the anchor: no longer than the sizes of both ends and twice the anchor's,
+        # and the largest size of list and anchor stands for all three
         reference = self._reference
         sizes = reference.metric.sigma_max * lengths(Z - reference.center)
         k, share = reference.rounding.screened_lost

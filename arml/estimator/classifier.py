@@ -27,6 +27,7 @@ from arml.validation import (
     check_labels,
     check_n_neighbors,
     check_spread,
+    warn_of_far_rows,
 )
 
 __all__ = ["MahalanobisKNN"]
@@ -157,6 +158,7 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         if not hasattr(self.metric_, "fit"):
             self.metric_ = read
         self.reference_ = ReferenceSet(scaled, labels, read)
+        warn_of_far_rows(self.reference_.far_rows, self.reference_.sizes)
         self.classes_ = self.reference_.classes
         return self
 

@@ -51,7 +51,7 @@ _ALIKE = 4.0  # sizes of at most so many times their median are much alike
 
 
 def _middle(X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The median of an odd number of rows, spread evenly over the training set: features that occur, and no far ones."""
+    """The median of an odd number of rows, evenly spread over the training set: features that occur, none far out."""
     count = min(X.shape[0] - 1 + X.shape[0] % 2, _MIDDLE)
     rows = np.linspace(0, X.shape[0] - 1, count).astype(np.intp)
     return np.asarray(np.median(X[rows], axis=0), dtype=np.float64)
