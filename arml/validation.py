@@ -298,8 +298,8 @@ def warn_of_far_rows(rows: NDArray[np.intp], sizes: NDArray[np.float64]) -> None
     if rows.size:
         count = f" (of {rows.size} such rows)" if rows.size > 1 else ""
         warnings.warn(
-            f"training row {rows[0]}{count} lies {sizes.max() / np.median(sizes):.3g} times farther out than most rows: a "
-            "mark of missing values, or another unit? Distances between the others are as exact as without it; with "
+            f"training row {rows[0]}{count} lies {sizes.max() / np.median(sizes):.3g} times farther out than most: "
+            "a mark of missing values, or another unit? Distances between the others are as exact as without it; with "
             "K > 1, radii of points near it are bounded less sharply. Leave it out if it is no data",
             UserWarning,
             stacklevel=3,
