@@ -79,7 +79,7 @@ class Neighborhood:
     query : Query
         Under ℓ2.
     reach : float
-        As far as ties must be told apart (ℓ2): half-spaces are entered by more than the tie step there, so that what
+        As far as ties must be told apart (ℓ2): half-spaces are entered by more than ties take there, so that what
         is entered here is won by the classifier too.
     """
 
