@@ -13,8 +13,10 @@ accepted). With 1/p + 1/q = 1 for the norm ‖·‖_p of the perturbation:
 
 **The upper bound**, of K = 1, is a δ no longer than claimed and in the box, with some training point of another class
 as near to x + δ as all of the true class. Ties are lost, and distances that rounding cannot tell apart are ties (see
-:mod:`arml.knn.reference`): accepted is a squared distance that is larger by at most ``_TIES`` times the rounding bound
-of such differences as far as a shortest perturbation can reach. So the prediction changes within a rounding of x + δ.
+:mod:`arml.knn.reference`): accepted is a squared distance that is larger by at most ``_TIES`` ω of the two compared.
+Here ω is the rounding bound of a distance from differences of features, relative to itself: other points are of no
+account. A lower bound is proved only if within it no difference comes as near as that, ``_LOST`` ω: a longer lower and
+a shorter upper bound are never both accepted.
 """
 
 from __future__ import annotations
@@ -36,31 +38,42 @@ Indices = NDArray[np.intp]
 
 # Soundness: the checker's own numbers, none of them the solvers'. ε is twice the unit roundoff u = 2⁻⁵³; a sum of m
 # products is off by m u times what it would be of absolute values, to first order.
-_EPS = 2.0**-52
+_EPS, _UNIT = 2.0**-52, 2.0**-53
 _TERMS = 4  # for the few operations around a sum
-_PRODUCTS = 4.0  # squared distances as sums of r squares of differences are off by less than 4 (r + 4) u S² …
-_IMAGES = 8.0  # … and by 8 D ‖|G|‖ u S² / σ for the images that they are between; differences of two, by twice that
-_CHAIN = 8  # w = Gᵀ(G x): D + r roundings, the rest for x − mean and second-order terms
-_ROWS_OFF = 2.0  # wᵢ − wⱼ is off by w_error for each of the two
+# ω(g, ℓ) = α g² + 2 h g + 2 h² of a distance g² = ‖G (xᵢ − x)‖² from differences of length ℓ / σ: a sum of r squares is
+# off by (r + 1) u of itself, the image by h = γ ℓ. γ = (D + 1) u ‖|G|‖ / σ and what differences and a shift add; under
+# the identity 2 u.
+_SQUARES, _IMAGE, _SHIFT = 6, 4, 2.0
+_TIES = 6.0  # the predictor takes for ties what differs by 5 (ωᵢ + ωⱼ) at most
+_LOST = 8.0  # that, ω for what is computed at x + δ, and ω for what is computed at x
+_ROWS_OFF = 8  # M (xᵢ − xⱼ): D + r roundings, and the rest
+_MEDIAN = 1000  # rows of which the center is the median, or up to twice as many
 _UP, _CORNER_UP = 1.0 + 1e-12, 1.0 + 1e-10  # two roots and their sum; a length of D numbers
 _BOX_ULPS = 4.0  # faces are off by one rounding, δ by one more, for each side of the comparison
-_TIES = 8.0  # see above: the upper bound's tolerance for ties, in rounding bounds
-_CLOSE = 1e-6  # what "exact" may leave open: a hundred times the solvers' tolerance
+_CLOSE = 1e-6  # what "exact" may leave open, of the upper bound: a hundred times the solvers' tolerance
 _ROWS = 4096  # effort: rows of one matrix of distances
 # Far above what underflow loses of a length or of a squared one, far below what the solver accepts as data.
-_TINY, _TINY_SQUARED = 1e-150, 1e-300
-_HUGE_SQUARED = 1e270
+_TINY, _TINY_SQUARED = 1e-300, 2.0**-1060
+_LOST_WIDTH = 1e-150  # of rows no longer than 1
+_HUGE = 1e151
+_SAFE = 1e-130, 1e130  # entries whose squares, and their sums, are numbers of full precision
 _DUAL = {1.0: np.inf, 2.0: 2.0, np.inf: 1.0}
 _DISTANCE = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}
 
 
 class _Point(NamedTuple):
-    """One test point (centred, z) and what is claimed about it."""
+    """One test point (x, and z less the center) and what is claimed about it.
 
+    ``d`` are squared distances, ``length`` what ω asks for, ``known`` where both are from differences of features;
+    ``reach`` is σ times how far the claim goes in ℓ2.
+    """
+
+    x: Vector
     z: Vector
     d: Vector
-    error: float
-    tie: float
+    length: Vector
+    known: NDArray[np.bool_]
+    reach: float
     label: Any
     claim: Certificate
     q: float
@@ -111,20 +124,26 @@ class CertificateChecker:
     """
 
     def __init__(self, X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> None:
-        X, self.y = check_training_set(X_train, y_train)
-        metric = as_metric(M, X.shape[1])
-        self.center = X.mean(axis=0)
-        centered = X - self.center
-        self.size = float(np.sqrt(np.einsum("ij,ij->i", centered, centered).max()))
-        self.G = metric.components
-        self.u: Vector = centered if metric.is_identity else centered @ self.G.T
-        self.w: Vector = centered if metric.is_identity else self.u @ self.G
-        self.classes = np.unique(self.y)
-        self.sigma = metric.sigma_max
+        self.X, self.y = check_training_set(X_train, y_train)
+        metric = as_metric(M, self.X.shape[1])
+        self.G, self.sigma = metric.components, metric.sigma_max
         rank, self.width = self.G.shape
-        spread = 0.0 if metric.is_identity else float(np.sqrt(np.prod([np.abs(self.G).sum(a).max() for a in (0, 1)])))
-        self.terms = _PRODUCTS * (rank + _TERMS) * self.sigma + _IMAGES * self.width * spread
-        self.w_error = _EPS * (self.sigma + (rank + self.width + _CHAIN) * spread / 2.0) * self.sigma * self.size
+        share, self.identity = 1.0, metric.is_identity
+        if not self.identity:
+            spread = np.sqrt(np.prod([np.sqrt(np.abs(self.G).sum(a).max()) for a in (0, 1)]) ** 2)
+            share = float(spread) / self.sigma if self.sigma > 0.0 else 0.0
+        self.alpha = (rank + _SQUARES) * _UNIT
+        self.gamma = (_SHIFT if self.identity else self.width + _IMAGE) * _UNIT * share
+        self.rows = (rank + self.width + _ROWS_OFF) * _UNIT * share
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.center = np.median(self.X[:: max(1, len(self.X) // _MEDIAN)], axis=0)
+            centered = self.X - self.center
+            self.sizes = self.sigma * _row_lengths(centered)
+            self.u: Vector = centered if self.identity else centered @ self.G.T
+            w: Vector = centered if self.identity else self.u @ self.G
+        self.w_unit = float(np.abs(w).max()) or 1.0
+        self.w: Vector = w / self.w_unit
+        self.classes = np.unique(self.y)
 
     def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
         """Accept or reject ``certificate``: ``x`` has shape (D,), ``label`` is its true class.
@@ -148,11 +167,12 @@ class CertificateChecker:
         if not _among(label, self.classes):
             return Verdict(False, f"label {shown(label)} is unknown to the training set")
         at = self._point(point, label, c)
-        if not at.tie < _HUGE_SQUARED:
+        if not max(float(at.length.max()), at.reach) < _HUGE:
             return Verdict(False, "squares of the features overflow")
         flaw = self._upper_flaw(at) if c.upper < np.inf else ""
         if flaw or c.radius == 0:
             return Verdict(not flaw, flaw)
+        self._measure(at, c.pool)
         pool = c.pool[np.argsort(at.d[c.pool])]
         if c.bound == "exact" and c.n_neighbors == 1:
             return self._check_exact(at, pool)
@@ -184,18 +204,24 @@ class CertificateChecker:
         ValueError
             x is not finite or not of shape (D,).
         """
-        z = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0] - self.center
+        point = check_features(as_array(x, "x")[None], name="x", n_features=self.width)[0]
         if not (_among(label, self.classes) and 1 <= n_neighbors <= self.y.size):
             return False
-        d, error = self._distances(z), self._rounding(float(np.linalg.norm(z)))
-        kth = float(np.partition(d, n_neighbors - 1)[n_neighbors - 1])
-        sure, perhaps = d + _TIES * error + error < kth, d - _TIES * error - error <= kth
-        codes = np.searchsorted(self.classes, self.y)
-        votes, tied = (np.bincount(codes[rows], minlength=self.classes.size) for rows in (sure, perhaps & ~sure))
+        # who may be one of the K nearest, as far as distances from the center tell; they are measured
+        z = point - self.center
+        d, far = self._distances(z), self.sizes + self.sigma * _length(z, 2.0)
+        doubt = (1.0 + _TIES) * self._rounding(np.sqrt(d), far)
+        rows = np.flatnonzero(d - doubt <= np.partition(d + doubt, n_neighbors - 1)[n_neighbors - 1])
+        d, far = self._differences(point, np.zeros(self.width), rows)
+        doubt = (1.0 + _TIES) * self._rounding(np.sqrt(d), far)
+        low, high = (np.partition(ends, n_neighbors - 1)[n_neighbors - 1] for ends in (d - doubt, d + doubt))
+        sure, perhaps = d + doubt < low, d - doubt <= high
+        codes = np.searchsorted(self.classes, self.y[rows])
+        votes, tied = (np.bincount(codes[some], minlength=self.classes.size) for some in (sure, perhaps & ~sure))
         return _may_win(votes, tied, int(np.flatnonzero(self.classes == label)[0]), n_neighbors)
 
     def closed(self, lower: float, upper: float) -> bool:
-        """Whether what two bounds on a radius leave open is next to nothing, beside it and the training set's size.
+        """Whether what two bounds on a radius leave open is next to nothing beside it.
 
         Parameters
         ----------
@@ -206,47 +232,68 @@ class CertificateChecker:
         -------
         bool
         """
-        return bool(lower == upper or upper - lower <= _CLOSE * (upper + self.size) < np.inf)
+        return bool(lower == upper or upper - lower <= _CLOSE * upper < np.inf)
 
     def _point(self, x: Vector, label: Any, c: Certificate) -> _Point:
-        """Distances, what rounding can do to their differences, and the box as seen from x.
-
-        ``tie`` takes the rounding at the end of the longest way to a training point: no perturbation need be longer.
-        """
+        """Distances, and the box as seen from x."""
         z = x - self.center
-        far = float(np.linalg.norm(z))
-        reach = far + (far + self.size) * (1.0 if c.norm == 2.0 else float(np.sqrt(self.width)))
         bounds = c.bounds if c.bounds is not None else (-np.inf, np.inf)
         low, high = np.minimum(bounds[0] - x, 0.0), np.maximum(bounds[1] - x, 0.0)
-        corner = float(np.linalg.norm(np.maximum(-low, high), c.norm)) * _CORNER_UP
-        error, tie = self._rounding(far), _TIES * self._rounding(reach)
-        return _Point(z, self._distances(z), error, tie, label, c, _DUAL[c.norm], low, high, corner)
+        corner = _length(np.maximum(-low, high), c.norm) * _CORNER_UP
+        reach = min(c.radius, corner) * (float(np.sqrt(self.width)) if c.norm == np.inf else 1.0)
+        reach = self.sigma * reach if np.isfinite(reach) else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            d, length = self._distances(z), self.sizes + self.sigma * _length(z, 2.0)
+        return _Point(x, z, d, length, np.zeros(d.size, bool), reach, label, c, _DUAL[c.norm], low, high, corner)
 
     def _distances(self, z: Vector) -> Vector:
         """Squared distances of centred z to the training set."""
         return np.asarray(cdist((self.G @ z)[None], self.u, "sqeuclidean")[0], dtype=np.float64)
 
-    def _rounding(self, length: float) -> float:
-        """What rounding can do to differences of squared distances to a point that far from the center."""
-        largest = max(self.size, length)
-        return float(_EPS * self.terms * self.sigma * largest * largest + _TINY_SQUARED)
+    def _differences(self, x: Vector, delta: Vector, rows: Indices) -> tuple[Vector, Vector]:
+        """Squared distances of x + δ to some rows from differences of features, and the lengths for ω."""
+        ways = self.X[rows] - x - delta
+        images = ways if self.identity else ways @ self.G.T
+        length = _row_lengths(self.sigma * ways) + self.sigma * _length(delta, 2.0)
+        return np.square(images).sum(axis=1), length
+
+    def _measure(self, at: _Point, rows: Indices) -> None:
+        """Take distances to some rows from differences."""
+        rows = rows[~at.known[rows]]
+        at.d[rows], at.length[rows] = self._differences(at.x, np.zeros(self.width), rows)
+        at.known[rows] = True
+
+    def _rounding(self, g: Vector, length: Vector) -> Vector:
+        """ω."""
+        h = self.gamma * length
+        return np.asarray(self.alpha * g * g + 2.0 * h * (g + h) + _TINY_SQUARED)
+
+    def _slack(self, at: _Point, rows: Indices) -> Vector:
+        """What is subtracted from the distances' sides of a lower bound, as far as the claim goes."""
+        return _LOST * self._rounding(np.sqrt(at.d[rows]) + at.reach, at.length[rows] + 2.0 * at.reach)
 
     def _upper_flaw(self, at: _Point) -> str:
         """Why the perturbation does not prove the upper bound, "" if it does."""
         c, delta = at.claim, at.claim.perturbation
         if c.n_neighbors != 1:
             return f"no rule proves an upper bound with {c.n_neighbors} neighbours"
-        if np.linalg.norm(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
+        if _length(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
             return f"the perturbation is longer than the upper bound {c.upper}"
         if (delta < at.low * (1.0 + _BOX_ULPS * _EPS)).any() or (delta > at.high * (1.0 + _BOX_ULPS * _EPS)).any():
             return "the perturbation leaves the box"
-        moved = at.z + delta
-        d, positive = self._distances(moved), self.y == at.label
-        error = self._rounding(float(max(np.linalg.norm(at.z), np.linalg.norm(moved))))
-        wins = ~positive & (d - d[positive].min() + error <= at.tie)
-        if not wins.any():
+        # who can be the nearest at x + δ, as far as distances from the center tell; they are measured
+        moved, positive = at.z + delta, self.y == at.label
+        d, far = self._distances(moved), self.sizes + self.sigma * (_length(moved, 2.0) + _length(delta, 2.0))
+        doubt = (1.0 + _TIES) * self._rounding(np.sqrt(d), far)
+        rows = np.flatnonzero(d - doubt <= (d + doubt)[positive].min())
+        if c.negative >= 0:
+            rows = np.union1d(rows, [c.negative])
+        d, length = self._differences(at.x, delta, rows)
+        tie, own = _TIES * self._rounding(np.sqrt(d), length), positive[rows]
+        wins = rows[~own & (d - tie <= (d + tie)[own].min())]
+        if not wins.size:
             return "the perturbation brings no point of another class as near as the true class"
-        if c.negative >= 0 and not wins[c.negative]:
+        if c.negative >= 0 and c.negative not in wins:
             return f"point {c.negative} does not win at the perturbed point"
         return ""
 
@@ -254,24 +301,60 @@ class CertificateChecker:
         """What an ℓ2 error may amount to in ‖·‖_q."""
         return float(np.sqrt(self.width)) if q == 1.0 else 1.0
 
+    @np.errstate(over="ignore")  # a width of nothing
     def _ahead(self, at: _Point, pool: Indices, rivals: Indices, enough: int) -> Indices:
         """How many points of the pool each rival provably cannot come before, counted up to ``enough``; shape (N,)."""
         counts = np.zeros(self.y.size, dtype=np.intp)
-        roots = np.sqrt(at.d + at.error)
+        off = self._widen(at.q) * self.rows * self.sigma
         for group in np.split(pool, range(enough, pool.size, 8)):  # most rivals need only the nearest
-            gaps = at.d[rivals] - at.d[group][:, None] - at.error
-            widths = self._widen(at.q) * self.sigma * (roots[rivals] + roots[group][:, None]) * _UP + _TINY
+            gaps, widths = self._gaps(at, group, rivals)
             kept = at.proves(gaps / (2.0 * widths))
             doubtful = np.flatnonzero(counts[rivals] + kept.sum(axis=0) < enough)
             for some in np.array_split(doubtful, 1 + doubtful.size // _ROWS):
-                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * (
-                    1.0 + (self.width + _TERMS) * _EPS
-                )
-                widths += _ROWS_OFF * self._widen(at.q) * self.w_error + _TINY
-                kept[:, some] |= at.proves(gaps[:, some] / (2.0 * widths))
+                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * self.w_unit
+                blur = off * (self.sizes[group][:, None] + self.sizes[rivals[some]])
+                blur += (self.width + _TERMS) * _EPS * widths + _LOST_WIDTH * self.w_unit + _TINY
+                kept[:, some] |= at.proves(gaps[:, some] / (2.0 * (widths + blur)))
+                # what rounding of points less the center may have spoilt is measured from differences
+                room = 2.0 * (self._slack(at, group)[:, None] + self._slack(at, rivals[some]))
+                hoped = at.proves((gaps[:, some] + room) / (2.0 * np.maximum(widths - blur, _TINY)))
+                self._measure_pairs(at, group, rivals[some], kept, some, hoped)
             counts[rivals] += kept.sum(axis=0)
             rivals = rivals[counts[rivals] < enough]
         return counts
+
+    def _gaps(self, at: _Point, group: Indices, rivals: Indices) -> tuple[Vector, Vector]:
+        """d_j − d_i less what rounding and ties take, and widths by the triangle inequality; a row each of group."""
+        here, there = self._slack(at, group), self._slack(at, rivals)
+        gaps = (at.d[rivals] - there) - (at.d[group] + here)[:, None]
+        roots = np.sqrt(at.d[rivals] + there) + np.sqrt(at.d[group] + here)[:, None]
+        return gaps, self._widen(at.q) * self.sigma * roots * _UP + _TINY
+
+    def _measure_pairs(
+        self,
+        at: _Point,
+        group: Indices,
+        rivals: Indices,
+        kept: NDArray[np.bool_],
+        some: Indices,
+        hoped: NDArray[np.bool_],
+    ) -> None:
+        """Set ``kept`` of the pairs that may be kept by widths and distances from differences."""
+        i, j = np.nonzero(hoped & ~kept[:, some])
+        self._measure(at, np.unique(rivals[j]))
+        for first in range(0, i.size, _ROWS):
+            part = slice(first, first + _ROWS)
+            rows, others = group[i[part]], rivals[j[part]]
+            normals, errors = self._normals(rows, others)
+            widths = _row_lengths(normals, at.q) * (1.0 + (self.width + _TERMS) * _EPS) + self._widen(at.q) * errors
+            gaps = (at.d[others] - self._slack(at, others)) - (at.d[rows] + self._slack(at, rows))
+            kept[i[part], some[j[part]]] |= at.proves(gaps / (2.0 * (widths + _TINY)))
+
+    def _normals(self, rows: Indices, others: Indices) -> tuple[Vector, Vector]:
+        """M (x_i − x_j) from differences, and by how much each is off in ℓ2."""
+        ways = self.X[rows] - self.X[others]
+        errors = self.rows * self.sigma * _row_lengths(self.sigma * ways)
+        return (ways if self.identity else ways @ self.G.T @ self.G), errors
 
     def _check_exact(self, at: _Point, pool: Indices) -> Verdict:
         positives, negatives = pool[self.y[pool] == at.label], np.flatnonzero(self.y != at.label)
@@ -307,7 +390,11 @@ class CertificateChecker:
         width, pairs = self.width, proof.positives.size
         faces = np.zeros((proof.faces.size, width))
         faces[np.arange(proof.faces.size), proof.faces % width] = np.where(proof.faces < width, -1.0, 1.0)
-        A = np.vstack([self.w[proof.positives] - self.w[proof.negative], faces])
+        named = np.append(proof.positives, proof.negative).astype(np.intp)
+        self._measure(at, np.unique(named))
+        normals, errors = self._normals(named[:-1], named[-1:])
+        slack = self._slack(at, named)
+        A = np.vstack([normals, faces])
         b = np.concatenate(
             [
                 (at.d[proof.positives] - at.d[proof.negative]) / 2.0,
@@ -315,12 +402,12 @@ class CertificateChecker:
             ]
         )
         count = weights.size + _TERMS
-        gain = (
-            -float(b @ weights) - float(weights[:pairs].sum()) * at.error / 2.0 - count * _EPS * float(abs(b) @ weights)
-        )
-        blur = _ROWS_OFF * float(weights[:pairs].sum()) * self.w_error * self._widen(at.q) + _TINY
-        blur += (count + width) * _EPS * float(np.linalg.norm(abs(A).T @ weights, at.q))
-        return float(max(0.0, gain) / (np.linalg.norm(weights @ A, at.q) + blur))
+        on_pairs = weights[:pairs]
+        gain = -float(b @ weights) - float((slack[:-1] + slack[-1]) @ on_pairs) / 2.0
+        gain -= count * _EPS * float(abs(b) @ weights)
+        blur = self._widen(at.q) * float(errors @ on_pairs) + _TINY
+        blur += (count + width) * _EPS * _length(abs(A).T @ weights, at.q)
+        return float(max(0.0, gain) / (_length(weights @ A, at.q) + blur))
 
     def _check_plurality(self, at: _Point, pool: Indices) -> Verdict:
         K, r, label = at.claim.n_neighbors, at.claim.radius, at.label
@@ -367,6 +454,20 @@ def _may_win(votes: Indices, tied: Indices, code: int, n_neighbors: int) -> bool
     room = np.minimum(more, tied)
     room[code] = 0
     return bool((np.delete(more, code) >= 0).all() and room.sum() >= places - taken)
+
+
+def _row_lengths(rows: Vector, q: float = 2.0) -> Vector:
+    """‖·‖_q of rows, also where squares of their entries are no numbers."""
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    scale = np.where((largest > _SAFE[0]) & (largest < _SAFE[1]) | (largest == 0.0), 1.0, largest)
+    return np.asarray(np.linalg.norm(rows / scale[:, None], q, axis=1) * scale)
+
+
+def _length(v: Vector, q: float) -> float:
+    """‖v‖_q."""
+    if not np.isfinite(v).all():
+        return float(np.inf)
+    return float(_row_lengths(v[None], q)[0])
 
 
 def _few(ahead: Indices, row_rank: int, column_rank: int) -> bool:

@@ -29,6 +29,7 @@ __all__ = [
     "check_positive",
     "check_spread",
     "check_training_set",
+    "warn_of_far_rows",
 ]
 
 
@@ -281,6 +282,27 @@ def check_spread(X: NDArray[np.float64]) -> None:
         raise ValueError(
             f"the training points differ by at most {2 * spread:.3g} in a feature, whose square underflows: rescale "
             "the features, for example with scaling='unit'"
+        )
+
+
+def warn_of_far_rows(rows: NDArray[np.intp], sizes: NDArray[np.float64]) -> None:
+    """Warn of training points a million times farther out than most: near them, more is left open for K > 1.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (m,)
+        Their training indices, farthest first; none, no warning.
+    sizes : ndarray of shape (N,)
+        How far all training points are from the center.
+    """
+    if rows.size:
+        count = f" (of {rows.size} such rows)" if rows.size > 1 else ""
+        warnings.warn(
+            f"training row {rows[0]}{count} lies {sizes.max() / np.median(sizes):.3g} times farther out than most: "
+            "a mark of missing values, or another unit? Distances between the others are as exact as without it; with "
+            "K > 1, radii of points near it are bounded less sharply. Leave it out if it is no data",
+            UserWarning,
+            stacklevel=3,
         )
 
 

@@ -24,6 +24,12 @@ def predict_one(X, y, x, M, K):
     return min(label for label, count in votes.items() if count == most)
 
 
+def nearest_of_sides(X, y, x, label, M):
+    """The smallest squared distance to a point of the label, and to one of another."""
+    d = [squared_distance(x, z, M) for z in X]
+    return tuple(min((d[i] for i in range(len(X)) if (y[i] == label) == own), default=np.inf) for own in (True, False))
+
+
 def min_norm_point(A, b):
     """min ‖δ‖ s.t. Aδ ≤ b. None if infeasible.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arml.knn.neighbors import Predictor, predict_codes, vote
+from arml.knn.rounding import lengths
 
 __all__ = ["Forward", "PlainForward", "PrunedForward"]
 
@@ -109,6 +110,7 @@ class PrunedForward:
         self._offset_sq[:, -1] = np.inf
         self._label = np.zeros((n, columns), dtype=np.intp)
         self._beyond = np.full(n, -np.inf)
+        self._size = np.zeros(n)
         self._wide_rows: list[Ints] = [np.zeros(0, dtype=np.intp)] * n
         self._wide_anchor = np.zeros((n, rank))
         self._wide_beyond = np.full(n, -np.inf)
@@ -125,21 +127,21 @@ class PrunedForward:
 
     def _keep(self, keep: Bools) -> None:
         """Forget the rows that are no longer asked about."""
-        for name in ("_live", "_targets", "_anchor", "_offset", "_offset_sq", "_label", "_beyond"):
+        for name in ("_live", "_targets", "_anchor", "_offset", "_offset_sq", "_label", "_beyond", "_size"):
             setattr(self, name, getattr(self, name)[keep])
         self._wide_anchor, self._wide_beyond = self._wide_anchor[keep], self._wide_beyond[keep]
         self._wide_rows = [rows for rows, kept in zip(self._wide_rows, keep) if kept]
         self._columns_of_row = self._columns_of_row[: self._live.size]
 
     def _decide(self, Z: Floats, active: Bools) -> Bools:
-        # four times the tie step at least: covers it, and the rounding here and in the classifier
-        tolerance = 2.0 * self._reference.margin(self._reference.centered(Z), np.zeros(len(Z)))
+        tolerance = self._tolerances(Z)
         distances, order, to_next, to_rest = self._nearest(Z, slice(None))
         strayed = np.flatnonzero(active & ~(to_rest > tolerance))
         if strayed.size:
             self._move_anchors(strayed, Z[strayed])
             again = self._nearest(Z[strayed], strayed)
             distances[strayed], order[strayed], to_next[strayed], to_rest[strayed] = again
+            tolerance[strayed] = self._tolerances(Z)[strayed]
         labels = self._label.take(self._columns_of_row + order)
         out = (vote(labels, self._reference.classes.size) != self._targets) & active
         for row in np.flatnonzero(active & ~(np.minimum(to_next, to_rest) > tolerance)):
@@ -148,6 +150,15 @@ class PrunedForward:
                 code = predict_codes(self._reference, Z[row : row + 1], self._k)[0]
                 out[row] = code != self._targets[row]
         return np.asarray(out)
+
+    def _tolerances(self, Z: Floats) -> Floats:
+        """What covers ties, and the rounding here and in the classifier, of any two of a row's list, shape (n,)."""
+        # distances are made of offsets from the anchor: no longer than the sizes of both ends and twice the anchor's,
+        # and the largest size of list and anchor stands for all three
+        reference = self._reference
+        sizes = reference.metric.sigma_max * lengths(Z - reference.center)
+        k, share = reference.rounding.screened_lost
+        return np.asarray(2.0 * (k * k + share) * np.square(sizes + 3.0 * self._size) + reference.rounding.floor)
 
     def _nearest(self, Z: Floats, rows: slice | Ints) -> tuple[Floats, Ints, Floats, Floats]:
         """What the rows' lists say about candidates Z (m, D).
@@ -181,43 +192,46 @@ class PrunedForward:
         reference = self._reference
         centered = reference.centered(Z)
         U = centered if self._components is None else centered @ self._components.T
-        slack = reference.margin(centered, np.zeros(len(Z)))
+        sizes = reference.metric.sigma_max * lengths(centered)
         beyond = self._wide_beyond[rows] - np.sqrt(np.square(U - self._wide_anchor[rows]).sum(axis=1))
-        lists = [self._closest(self._wide_rows[row], u, blur) for row, u, blur in zip(rows, U, slack)]
+        lists = [self._closest(self._wide_rows[row], u, size) for row, u, size in zip(rows, U, sizes)]
         short = np.flatnonzero([last > limit for (_, last), limit in zip(lists, beyond)])
         for start in range(0, short.size, _SCANNED):
             some = short[start : start + _SCANNED]
-            for place, (chosen, last) in zip(some, self._scan(U[some], slack[some])):
+            for place, (chosen, last) in zip(some, self._scan(U[some], sizes[some])):
                 row, beyond[place] = rows[place], last
                 self._wide_rows[row], self._wide_anchor[row], self._wide_beyond[row] = chosen, U[place], last
-                lists[place] = self._closest(chosen, U[place], slack[place])
-        for row, z, u, (chosen, last), limit in zip(rows, Z, U, lists, beyond):
+                lists[place] = self._closest(chosen, U[place], sizes[place])
+        for row, z, u, size, (chosen, last), limit in zip(rows, Z, U, sizes, lists, beyond):
             offset = reference.u[chosen] - u
             self._anchor[row] = z
             self._offset[row, :-1] = offset
             self._offset_sq[row, :-1] = np.square(offset).sum(axis=1)
             self._label[row, :-1] = reference.codes[chosen]
             self._beyond[row] = min(last, limit)
+            self._size[row] = max(size, float(reference.sizes[chosen].max()))
 
-    def _closest(self, listed: Ints, u: Floats, slack: float) -> tuple[Ints, float]:
+    def _closest(self, listed: Ints, u: Floats, size: float) -> tuple[Ints, float]:
         """The ``width`` nearest to u among the ``listed`` training points, and how far the others are."""
-        points, squared = self._reference.u[listed], self._reference.u_sq[listed]
-        chosen, last = _least(squared - 2.0 * (points @ u), self._width, u, slack)
+        reference = self._reference
+        relative = reference.u_sq[listed] - 2.0 * (reference.u[listed] @ u)
+        chosen, last = self._least(relative, self._width, u, reference.sizes[listed] + size)
         return listed[chosen], last
 
-    def _scan(self, U: Floats, slack: Floats) -> Iterator[tuple[Ints, float]]:
+    def _scan(self, U: Floats, sizes: Floats) -> Iterator[tuple[Ints, float]]:
         """The ``wide`` nearest to each of U (m, r) among all training points, and how far the others are."""
         self.n_scanned += len(U)
         relative = U @ self._reference.u.T
         relative *= -2.0
         relative += self._reference.u_sq
-        return (_least(row, self._wide, u, blur) for row, u, blur in zip(relative, U, slack))
+        caps = self._reference.caps
+        return (self._least(row, self._wide, u, caps + size) for row, u, size in zip(relative, U, sizes))
 
-
-def _least(relative: Floats, width: int, u: Floats, slack: float) -> tuple[Ints, float]:
-    """Places of the ``width`` least of ‖x_j − u‖² − ‖u‖², and a lower bound on √ of the least of the others'."""
-    if width >= relative.size:
-        return np.arange(relative.size), np.inf
-    order = np.argpartition(relative, width)
-    last = np.sqrt(max(relative[order[width]] + u @ u - slack, 0.0)) * (1.0 - 1e-12)
-    return order[:width], float(last)
+    def _least(self, relative: Floats, width: int, u: Floats, sizes: Floats) -> tuple[Ints, float]:
+        """Places of the ``width`` least of ‖x_j − u‖² − ‖u‖², and a lower bound on √ of the least of the others'."""
+        if width >= relative.size:
+            return np.arange(relative.size), np.inf
+        low = relative + (u @ u - np.square(self._reference.rounding.screened * sizes))
+        order = np.argpartition(low, width)
+        last = np.sqrt(max(low[order[width]] - self._reference.rounding.floor, 0.0)) * (1.0 - 1e-12)
+        return order[:width], float(last)

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arml.knn.neighbors import Predictor
+from arml.knn.rounding import lengths
 
 __all__ = ["AttackResult", "distance", "verified"]
 
 _BISECTIONS = 60
+_SQUARES = 1e-140, 1e140  # lengths whose squares are numbers of full precision
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class AttackResult:
 
 def distance(x: NDArray[np.float64], z: NDArray[np.float64]) -> float:
     """‖z − x‖₂ of two points of shape (D,)."""
-    return float(np.sqrt(np.square(z - x).sum()))
+    plain = float(np.sqrt(np.square(z - x).sum()))
+    return plain if _SQUARES[0] < plain < _SQUARES[1] else float(lengths((z - x)[None])[0])
 
 
 def verified(

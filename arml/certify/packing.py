@@ -27,7 +27,7 @@ Vector = NDArray[np.float64]
 _NEAR = 128
 _RIVALS = 64
 _MOST = 64
-_TIE = 1.0 / 64.0  # of the margin: a positive that is in the way by less would not raise a group's proved bound
+_TIE = 1.0 / 64.0  # of the slack: a positive that is in the way by less would not raise a group's proved bound
 
 
 class Packing:
@@ -62,7 +62,7 @@ class Packing:
             return base
         size = min(max(_NEAR, 4 * row_rank), distances.size)
         near = self.own.start + np.argpartition(distances, size - 1)[:size]
-        floors = pairs.floors(rivals, float(np.partition(distances, row_rank - 1)[row_rank - 1]))
+        floors = pairs.floors(rivals, pairs.kth(self.own, row_rank))
         count = min(rivals.size, column_rank + _RIVALS)
         nearest = np.argpartition(floors, count - 1)[: 4 * count]
         beyond = float(np.delete(floors, nearest).min(initial=math.inf))
@@ -96,7 +96,8 @@ class Packing:
         for group, leader in zip(groups, leaders.tolist()):
             proofs.append(self._grow(group, normals, offsets, leader, near))
             free[leader] = False
-        bounds = [self._proved(proof) for proof in proofs]
+        bounds = [self._proved(proof, j) for proof in proofs]
+        ties = _TIE * (pairs.margins.slack[near] + pairs.margins.slack[j])
         for _ in range(_MOST):
             weakest = min(range(len(bounds)), key=bounds.__getitem__)
             group = groups[weakest]
@@ -104,11 +105,11 @@ class Packing:
                 break
             excess = np.where(free, normals @ group.point - offsets, -math.inf)
             worst = int(excess.argmax())
-            if not excess[worst] > _TIE * pairs.margin:
+            if not excess[worst] > ties[worst]:
                 break
             free[worst] = False
             proof = self._grow(group, normals, offsets, worst, near)
-            bound = self._proved(proof)
+            bound = self._proved(proof, j)
             if bound > bounds[weakest]:
                 proofs[weakest], bounds[weakest] = proof, bound
         value = min(bounds)
@@ -127,8 +128,10 @@ class Packing:
             return group.contradiction
         return group.dual
 
-    def _proved(self, dual: Dual) -> float:
-        return proved_norm(dual, self.pairs.norm, self.pairs.margin, self.pairs.reference.w_error)
+    def _proved(self, dual: Dual, j: int) -> float:
+        slack, reference = self.pairs.margins.slack, self.pairs.reference
+        errors = reference.row_errors(dual.keys) + reference.row_errors(j)
+        return proved_norm(dual, self.pairs.norm, slack[dual.keys] + slack[j], errors)
 
     def proofs(self, radius: float) -> tuple[Proof, ...]:
         """For each rival the most groups that were found to keep it away as far as ``radius``, disjoint."""

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from arml.certificate import Certificate, Proof
 from arml.certify.packing import Packing
 from arml.geometry.bisectors import Pairs
-from arml.knn.query import Query, query_set
+from arml.knn.query import Margins, Query, query_set
 from arml.knn.reference import ReferenceSet, reference_set
 
 __all__ = ["BOUNDS", "certificates", "certified_radii", "certify_points", "check_bound"]
@@ -178,7 +178,7 @@ def _certify(query: Query, bound: str, used: list[Rows]) -> tuple[float, tuple[P
     kth = outside[np.argpartition(query.distances[outside], place)[place]]
     reach = stretch * query.norm.length(query.onto(int(kth)))
     while True:
-        pairs = Pairs(query, query.margin(reach))
+        pairs = Pairs(Margins(query, reach))
         packing = Packing(pairs, query.own) if bound == "packing" else None
         if bound == "theorem1":
             radius = pairs.order(query.own, outside, k, k, used)

@@ -27,6 +27,7 @@ from arml.validation import (
     check_labels,
     check_n_neighbors,
     check_spread,
+    warn_of_far_rows,
 )
 
 __all__ = ["MahalanobisKNN"]
@@ -156,7 +157,8 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         read = as_metric(self.metric_, features.shape[1])
         if not hasattr(self.metric_, "fit"):
             self.metric_ = read
-        self.reference_ = ReferenceSet(scaled, labels, read, keep_points=True)
+        self.reference_ = ReferenceSet(scaled, labels, read)
+        warn_of_far_rows(self.reference_.far_rows, self.reference_.sizes)
         self.classes_ = self.reference_.classes
         return self
 
@@ -172,7 +174,7 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         Returns
         -------
         distances : ndarray of shape (n, K)
-            d_M of scaled features (squared), ascending and rounded to the tie step.
+            d_M of scaled features (squared), ascending.
         indices : ndarray of shape (n, K)
             Training indices.
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.query import Query
+from arml.knn.query import Margins
+from arml.knn.rounding import lengths
 
 __all__ = ["Pairs"]
 
@@ -16,12 +17,14 @@ Vector = NDArray[np.float64]
 # Soundness: denominators are rounded up, numerators and quotients down.
 _TINY = float(np.finfo(np.float64).tiny)
 _EPS = float(np.finfo(np.float64).eps)
-_WIDTH = 2.0 + 16.0 * _EPS  # the 2 of eq. (9), and 8 ulp for a root, a product and the quotient; the rest is width_blur
+_WIDTH = 2.0 + 16.0 * _EPS  # the 2 of eq. (9), and 8 ulp for a root, a product and the quotient; the rest is in w_sq
 _SUM, _TERMS = 4.0, 8  # D differences, their sum or maximum and the product by 2: (D + 2) ε to first order
-_ROWS_OFF = 16.0  # ‖wᵢ − wⱼ‖_q is off by 2 w_error stretch, twice that by 4 of them; four times as much is taken
+_ROWS_OFF = 8.0  # ‖wᵢ − wⱼ‖_q is off by its rows' errors times stretch, twice that by 2 of them; four times as much
 _DOWN = 1.0 - 1e-12  # two roots, sum, products, difference and quotient: ten roundings of 1.1e-16 each
 
-# Effort: changes time, never a bound's value (``bounds``' callers choose their rows; ``order`` gives the full value).
+# Effort and accuracy: a width of which rounding has more than this share is computed again, from differences.
+_COARSE_SQUARED, _COARSE = 2.0**-20, 2.0**-33
+_AT_ONCE = 2048
 _NEAR = 24
 _CHUNK = 512
 _ROWS = 8
@@ -32,14 +35,13 @@ class Pairs:
 
     Parameters
     ----------
-    query : Query
-        x, its distances, and how perturbations are measured.
-    margin : float
-        :meth:`arml.knn.query.Query.margin`: subtracted from every d_j − d_i.
+    margins : Margins
+        The distances of x, and what is subtracted from every d_j − d_i.
     """
 
-    def __init__(self, query: Query, margin: float) -> None:
-        self.reference, self.d, self.norm, self.margin = query.reference, query.distances, query.norm, margin
+    def __init__(self, margins: Margins) -> None:
+        self.margins, self.d = margins, margins.distances
+        self.reference, self.norm = margins.query.reference, margins.query.norm
 
     def bounds(
         self, positives: Rows | slice, negatives: Rows | slice, *, products: NDArray[np.float64] | None = None
@@ -59,30 +61,59 @@ class Pairs:
             more than the margin, a tie included. Cost: one matrix product O(p q D) under ℓ2; O(p q D) without BLAS
             otherwise.
         """
-        reference = self.reference
+        reference, margins = self.reference, self.margins
+        gaps = margins.low[negatives] - margins.high(positives)[:, None]
         if self.norm.is_euclidean:
             if products is None:
                 products = reference.w[positives] @ reference.w[negatives].T
             squares = reference.w_sq[positives][:, None] + reference.w_sq[negatives] - 2.0 * products
-            widths = _WIDTH * np.sqrt(np.maximum(squares, 0.0) + reference.width_blur)
+            np.maximum(squares, 0.0, out=squares)
+            coarse = self._coarse(squares, positives, negatives)
+            widths = np.sqrt(squares, out=squares)
+            widths *= _WIDTH
         else:
             widths = self.norm.dual_distances(reference.w[positives], reference.w[negatives])
             widths *= 2.0 + _SUM * (self.norm.n_features + _TERMS) * _EPS
-            widths += _ROWS_OFF * self.norm.stretch * reference.w_error
-        gaps = self.d[negatives] - self.d[positives][:, None] - self.margin
+            off = reference.row_errors(positives)[:, None] + reference.row_errors(negatives)
+            off *= _ROWS_OFF * self.norm.stretch
+            coarse = widths * _COARSE < off
+            widths += off
+        if coarse is not None:
+            self._measure(widths, coarse & (gaps > 0.0), positives, negatives)
         return np.asarray(np.maximum(gaps, 0.0) / np.maximum(widths, _TINY))
+
+    def _coarse(
+        self, squares: NDArray[np.float64], positives: Rows | slice, negatives: Rows | slice
+    ) -> NDArray[np.bool_] | None:
+        """Which squared widths are mostly rounding, None where none is."""
+        blur, top = self.reference.blur, self.reference.blur_max
+        if squares.min(initial=np.inf) * _COARSE_SQUARED > 2.0 * top:
+            return None
+        return np.asarray(squares * _COARSE_SQUARED < blur[positives][:, None] + blur[negatives])
+
+    def _measure(
+        self, widths: NDArray[np.float64], coarse: NDArray[np.bool_], positives: Rows | slice, negatives: Rows | slice
+    ) -> None:
+        """2 ‖w_i − w_j‖_q, rounded up, from differences, where ``coarse``."""
+        rows = np.arange(self.reference.n_train)
+        own, rivals = rows[positives], rows[negatives]
+        places = np.argwhere(coarse)
+        for start in range(0, len(places), _AT_ONCE):
+            i, j = places[start : start + _AT_ONCE].T
+            normals, errors = self.reference.normals(own[i], rivals[j])
+            found = lengths(normals) if self.norm.is_euclidean else np.linalg.norm(normals, self.norm.q, axis=1)
+            found *= 2.0 + _SUM * (self.norm.n_features + _TERMS) * _EPS
+            widths[i, j] = np.minimum(widths[i, j], found + _ROWS_OFF * self.norm.stretch * errors)
 
     def floors(self, rivals: Rows, kth: float) -> Vector:
         """A bound from distances alone: e_ij ≥ (√d_j − √d_i) / (2 σ_max) under ℓ2, shape (q,).
 
-        ``kth`` is the squared distance of the kth nearest positive: at least k positives have this bound or a
-        larger one for each j of ``rivals``. The roots are rounded up: where a distance is all rounding, its root
-        is not small.
+        ``kth`` is the k-th smallest of ``margins.high(…)`` of positives: at least k of them have this bound or a larger
+        one for each j of ``rivals``. The roots are rounded up: where a distance is all rounding, its root is not small.
         """
-        d = self.d[rivals]
-        roots = np.sqrt(d + self.margin) + np.sqrt(kth + self.margin)
+        roots = np.sqrt(self.margins.high(rivals)) + np.sqrt(kth)
         scale = np.maximum(2.0 * self.norm.stretch * self.reference.metric.sigma_max * roots, _TINY)
-        return np.asarray(np.maximum(d - kth - self.margin, 0.0) / scale * _DOWN)
+        return np.asarray(np.maximum(self.margins.low[rivals] - kth, 0.0) / scale * _DOWN)
 
     def order(self, pool: slice, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows]) -> float:
         """The ``column_rank``-th smallest over j in ``rivals`` of the ``row_rank``-th largest over i in ``pool``.
@@ -109,7 +140,7 @@ class Pairs:
         size = min(max(_NEAR, 2 * row_rank), own.size)
         near = pool.start + np.argpartition(own, size - 1)[:size]
         used.append(near)
-        floor = self.floors(rivals, float(np.partition(own, row_rank - 1)[row_rank - 1]))
+        floor = self.floors(rivals, self.kth(pool, row_rank))
 
         first = np.argpartition(floor, column_rank - 1)[:column_rank]
         smallest = np.sort(self._row_values(pool, rivals[first], row_rank, used))
@@ -132,11 +163,14 @@ class Pairs:
 
     def order_floor(self, pool: slice, rivals: Rows, row_rank: int, column_rank: int) -> float:
         """A cheap bound below :meth:`order`, from distances alone."""
-        own = self.d[pool]
-        if own.size < row_rank:
+        if pool.stop - pool.start < row_rank:
             return 0.0
-        bounds = self.floors(rivals, float(np.partition(own, row_rank - 1)[row_rank - 1]))
+        bounds = self.floors(rivals, self.kth(pool, row_rank))
         return float(np.partition(bounds, column_rank - 1)[column_rank - 1])
+
+    def kth(self, pool: slice, rank: int) -> float:
+        """What :meth:`floors` asks for: the ``rank``-th smallest of the pool's distances, rounded up."""
+        return float(np.partition(self.margins.high(pool), rank - 1)[rank - 1])
 
     def _row_values(self, pool: Rows | slice, rivals: Rows, rank: int, used: list[Rows] | None = None) -> Vector:
         """The rank-th largest bound over the pool, one value a rival; ``used`` collects who attains it (a slice)."""

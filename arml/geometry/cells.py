@@ -15,19 +15,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.query import Query
+from arml.knn.query import Margins, Query
 from arml.solvers.duality import proved_norm
 from arml.solvers.lp import shortest_point
 from arml.solvers.qp import Dual, Infeasible, MinNormPoint
 
 __all__ = ["Entry", "Point", "enter"]
 
-# Soundness of the upper bound: how much of a half-space's violation is a tie. aᵀδ − b is half a difference of squared
-# distances, and the tie step is two quanta of those: 1/8 of it leaves half a quantum open, _BOXED of that, where a box
-# leaves no room to repair it, one quantum, which rounds to the same step. The lower bound is computed anew from
-# multipliers (:mod:`arml.solvers.duality`) and rests on none of these.
-_TIE = 8.0
-_BOXED = 2.0
+# When the solver has done: aᵀδ − b is half a difference of squared distances, and a share of what is lost for j there
+# is too little to go on for. What counts is measured in the end: :meth:`Point.attains`, for the upper bound, and
+# :mod:`arml.solvers.duality`, for the lower one, which is computed anew from multipliers.
+_TIE, _FINE = 128.0, 4096.0
 _EPS = float(np.finfo(np.float64).eps)
 _FACE, _TERMS = (
     4.0,
@@ -35,6 +33,7 @@ _FACE, _TERMS = (
 )  # δ is a sum of half-spaces' normals: D + 16 roundings of at most the corner's length, and slack
 
 # Effort: changes time, and which of several proofs is found; never whether a bound holds.
+_NUDGES = tuple(2.0**-power for power in range(52, -1, -4))  # shares of what is left of the way onto j
 _NEAR = 48
 _GROW = 8
 _STEPS, _STEPS_EACH = 1000, 20
@@ -45,7 +44,7 @@ Vector = NDArray[np.float64]
 
 
 class Entry(NamedTuple):
-    """The way into a cell: δ (None where the solver stopped before it was feasible) and what bounds its length."""
+    """The way into a cell: δ (None if there is none; where the solver stopped early, on its way) and what bounds it."""
 
     delta: Vector | None
     duals: tuple[Dual, ...]
@@ -57,10 +56,10 @@ class Point:
     Parameters
     ----------
     query : Query
-    margin : float
-        :meth:`arml.knn.query.Query.margin` as far as any perturbation in question may reach.
-    tie_step : float
-        The same as far as the nearest negative: what counts as a tie must not grow with the box.
+    margins : Margins
+        As far as any perturbation in question may reach.
+    fine : bool
+        Measure the distances of all training points that take part, and their normals, from differences.
 
     Attributes
     ----------
@@ -68,36 +67,51 @@ class Point:
         The nearest positives, nearest first.
     corner : float
         No perturbation is longer: inf without a box.
-    tie : float
-        A half-space violated by less than this is kept: a fraction of the tie step of distances.
     """
 
-    def __init__(self, query: Query, margin: float, tie_step: float) -> None:
-        self.query, self.margin = query, margin
-        self.reference, self.x, self.d, self.positives = query.reference, query.x, query.distances, query.own
+    def __init__(self, query: Query, margins: Margins, *, fine: bool = False) -> None:
+        self.query, self.margins, self.fine = query, margins, fine
+        self.reference, self.x, self.d, self.positives = query.reference, query.x, margins.distances, query.own
         self.norm, self.box = query.norm, query.box
         self.corner = np.inf if self.box is None else self.box.corner(self.norm)
-        self.tie = tie_step / _TIE
         own, positives = self.d[self.positives], self.positives
         size = min(_NEAR, own.size)
         near = np.argpartition(own, size - 1)[:size] if size < own.size else np.arange(own.size)
-        self.near: Rows = positives.start + near[np.argsort(own[near], kind="stable")]
+        self.sharpen(positives.start + near)
+        near = near[np.argsort(self.d[positives][near], kind="stable")]
+        self.near: Rows = positives.start + near
+        self._last: tuple[Vector, int, Vector] | None = None  # of `excess`: a solver's last point is asked about twice
+
+    def sharpen(self, rows: Rows) -> None:
+        """Measure the distances of these rows, where the point is ``fine``."""
+        if self.fine:
+            self.margins.sharpen(rows)
+
+    def tie(self, j: int) -> float:
+        """A half-space of j's cell violated by less than this is kept."""
+        return float(self.margins.slack[j]) / (_FINE if self.fine else _TIE)
 
     def half_spaces(self, rows: Rows, j: int) -> tuple[Matrix, Vector]:
         """A (m, D) and b (m,) of the cell of row j for positives ``rows``."""
-        return self.reference.w[rows] - self.reference.w[j], (self.d[rows] - self.d[j]) / 2.0
+        self.sharpen(np.append(rows, j))
+        w = self.reference.w
+        A = self.reference.normals(rows, np.array([j]))[0] if self.fine else w[rows] - w[j]
+        return A, (self.d[rows] - self.d[j]) / 2.0
 
     def excess(self, delta: Vector, j: int) -> Vector:
         """aᵢᵀδ − bᵢ for every positive: by how much each half-space is violated."""
-        w, d, rows = self.reference.w, self.d, self.positives
-        return np.asarray(w[rows] @ delta - float(w[j] @ delta) - (d[rows] - d[j]) / 2.0)
+        if self._last is None or self._last[0] is not delta or self._last[1] != j:
+            w, d, rows = self.reference.w, self.d, self.positives
+            found = np.asarray(w[rows] @ delta - float(w[j] @ delta) - (d[rows] - d[j]) / 2.0)
+            self._last = delta, j, found
+        return self._last[2]
 
     def violated(self, delta: Vector, j: int, working: Rows) -> Rows:
         """The most violated positives outside the working set, a few at most."""
         excess = self.excess(delta, j)
         size = min(_GROW, excess.size)
         more = np.argpartition(excess, -size)[-size:]
-        rows = more[excess[more] > self.tie] + self.positives.start
+        rows = more[excess[more] > self.tie(j)] + self.positives.start
         return np.array(sorted(set(rows.tolist()).difference(working.tolist())), dtype=np.intp)
 
     def face(self, delta: Vector) -> int:
@@ -108,37 +122,56 @@ class Point:
         worst = int(beyond.argmax())
         return worst if beyond[worst] > _FACE * (delta.size + _TERMS) * _EPS * self.corner else -1
 
-    def proved(self, dual: Dual) -> float:
+    def proved(self, dual: Dual, j: int) -> float:
         """The lower bound that multipliers prove, ‖δ‖ ≥ [−bᵀλ]₊ / ‖Aᵀλ‖_q (Hölder), rounding subtracted.
 
         inf where it is farther than the farthest corner of the box.
         """
-        bound = proved_norm(dual, self.norm, self.margin, self.reference.w_error)
+        slack, errors = np.zeros(dual.keys.size), np.zeros(dual.keys.size)
+        pairs = dual.keys >= 0
+        rows, reference = dual.keys[pairs], self.reference
+        slack[pairs] = self.margins.slack[rows] + self.margins.slack[j]
+        if self.fine:
+            errors[pairs] = reference.normals(rows, np.array([j]))[1]
+        else:
+            errors[pairs] = reference.row_errors(rows) + reference.row_errors(j)
+        bound = proved_norm(dual, self.norm, slack, errors)
         return np.inf if bound > self.corner else bound
 
-    def repaired(self, delta: Vector | None, j: int) -> Vector | None:
-        """Move δ (None: 0) towards x_j − x, which is feasible, until every half-space holds.
+    def attains(self, delta: Vector, j: int) -> bool:
+        """Whether at x + δ row j is as near as all positives, ties included, measured from differences."""
+        excess, rounding = self.excess(delta, j), self.reference.rounding
+        doubt = (self.margins.screened[self.positives] + self.margins.screened[j]) / 2.0
+        if (excess > doubt).any():
+            return False
+        rows = np.append(np.flatnonzero(excess > -doubt) + self.positives.start, j)
+        d, sizes = self.reference.measured(self.query.point[None], rows, shift=delta)
+        tolerance = rounding.attained(np.sqrt(d), sizes)
+        return bool((d[-1] - d[:-1] <= tolerance[-1] + tolerance[:-1]).all())
 
-        A half-space without room at x_j − x (a positive that coincides with j) and violated by less than the tie
-        step is a tie wherever we go. In a box that x_j is outside of, there may be no feasible point to move to:
-        then δ, clipped to the box, is kept if it violates nothing by more than the tie step; else None.
+    def repaired(self, delta: Vector | None, j: int) -> Vector | None:
+        """Move δ (None: 0) towards x_j − x, which is feasible, until j is as near as all positives, ties included.
+
+        In a box that x_j is outside of, there may be no feasible point to move to: then None.
         """
-        moved: Vector
         target = self.query.onto(j)
         if self.box is not None:
             target = self.box.clip(target)
         if delta is None:
-            delta, moved = target, target
-        else:
-            excess, room = self.excess(delta, j), np.maximum(-self.excess(target, j), 0.0)
-            outside = np.flatnonzero((excess > 0.0) & ((room > self.margin) | (excess > self.tie)))
-            share = float((excess[outside] / (excess[outside] + room[outside])).max()) if outside.size else 0.0
-            moved = np.asarray(delta + min(1.0, share) * (target - delta))
-        if self.box is None:
-            return moved
-        for candidate in (self.box.clip(moved), self.box.clip(delta)):
-            if self.excess(candidate, j).max() <= _BOXED * self.tie:
-                return candidate
+            return target if self.attains(target, j) else None
+        delta = delta if self.box is None else self.box.clip(delta)
+        if self.attains(delta, j):
+            return delta
+        excess, room = self.excess(delta, j), np.maximum(-self.excess(target, j), 0.0)
+        outside = np.flatnonzero((excess > 0.0) & (room > 0.0))
+        share = float((excess[outside] / (excess[outside] + room[outside])).max()) if outside.size else 0.0
+        for nudge in (0.0, *_NUDGES):
+            part = share + nudge * (1.0 - share)
+            moved: Vector = np.asarray(target if part >= 1.0 else delta + part * (target - delta))
+            if self.box is not None:
+                moved = self.box.clip(moved)
+            if self.attains(moved, j):
+                return moved
         return None
 
 
@@ -165,14 +198,14 @@ def _by_quadratic(point: Point, j: int, limit: float, deadline: float) -> Entry:
     working = point.near
     normals, offsets = point.half_spaces(working, j)
     lengths = _lengths(normals)
-    feasible = False
+    tie = point.tie(j)
     try:
         for _ in range(_STEPS + _STEPS_EACH * point.x.size):
             if solver.norm >= limit or time.monotonic() > deadline:
                 break
             slack = normals @ solver.point - offsets
-            worst = int(np.where(slack > point.tie, slack / lengths, -np.inf).argmax())
-            if slack[worst] > point.tie:
+            worst = int(np.where(slack > tie, slack / lengths, -np.inf).argmax())
+            if slack[worst] > tie:
                 if not solver.add(normals[worst], float(offsets[worst]), int(working[worst])):
                     break
                 continue
@@ -184,7 +217,6 @@ def _by_quadratic(point: Point, j: int, limit: float, deadline: float) -> Entry:
                 continue
             more = point.violated(solver.point, j, working)
             if not more.size:
-                feasible = True
                 break
             working = np.concatenate([working, more])
             normals, offsets = point.half_spaces(working, j)
@@ -192,7 +224,7 @@ def _by_quadratic(point: Point, j: int, limit: float, deadline: float) -> Entry:
     except Infeasible:
         pass
     duals = (solver.dual,) if solver.contradiction is None else (solver.dual, solver.contradiction)
-    return Entry(solver.point if feasible else None, duals)
+    return Entry(solver.point if solver.contradiction is None else None, duals)
 
 
 def _lengths(normals: Matrix) -> Vector:
@@ -214,11 +246,11 @@ def _by_linear(point: Point, j: int, limit: float, deadline: float) -> Entry:
     while time.monotonic() <= deadline:
         normals, offsets = point.half_spaces(working, j)
         left = deadline - time.monotonic()
-        found = shortest_point(normals, offsets + point.tie, low, high, point.norm.p, scale or 1.0, left)
+        found = shortest_point(normals, offsets, low, high, point.norm.p, scale or 1.0, left)
         if found is None:
             return _by_quadratic(point, j, np.inf, deadline)
         duals = (_dual(point, working, normals, offsets, found.rows, np.concatenate([found.low, found.high])),)
-        if point.proved(duals[0]) >= limit:
+        if point.proved(duals[0], j) >= limit:
             break
         more = point.violated(found.point, j, working)
         if not more.size:

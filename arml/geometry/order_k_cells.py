@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.knn.query import Query
+from arml.knn.query import Margins, Query
 from arml.solvers.qp import Infeasible, MinNormPoint
 
 __all__ = ["Cell", "Entry", "Neighborhood"]
@@ -27,8 +27,8 @@ Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
 # What counts as inside. Soundness does not rest on it: whether δ fools the classifier, the classifier says. Half-spaces
-# are entered by _ENTERED times ``strict`` and left alone once they hold by ``strict``, in half squared distances: then
-# squared distances differ by a margin, two quanta, and round to different steps.
+# are entered by _ENTERED times what is lost to ties and left alone once they hold by as much as that: then distances
+# round to different steps.
 _ENTERED = 2.0
 _SHORT = 1e-12  # of δ's largest entry: a face of the box that is violated by less is met by clipping
 
@@ -79,16 +79,16 @@ class Neighborhood:
     query : Query
         Under ℓ2.
     reach : float
-        As far as ties must be told apart (ℓ2): half-spaces are entered by more than the tie step there, so that what
+        As far as ties must be told apart (ℓ2): half-spaces are entered by more than ties take there, so that what
         is entered here is won by the classifier too.
     """
 
     def __init__(self, query: Query, reach: float) -> None:
         self.query, self.reference, self.x, self.box = query, query.reference, query.x, query.box
         self.code, self.n_neighbors = query.code, query.n_neighbors
-        self.half = query.distances / 2.0
+        margins = Margins(query, reach)
+        self.half, self.strict = margins.distances / 2.0, margins.slack / 2.0
         self.n_classes = int(self.reference.classes.size)
-        self.strict = query.margin(reach) / 2.0
         self.own: Rows = np.arange(query.own.start, query.own.stop)
         self.outside: Rows = query.outside
         self._place = np.full(self.reference.n_train, -1, dtype=np.intp)
@@ -101,6 +101,7 @@ class Neighborhood:
         self._place[rows] = np.arange(self._pool.size, self._pool.size + rows.size)
         self._pool = np.concatenate([self._pool, rows])
         self._w, self._half = self.reference.w[self._pool], self.half[self._pool]
+        self._strict = self.strict[self._pool]
         codes = self.reference.codes[self._pool]
         self._own, self._codes = codes == self.code, codes
 
@@ -181,7 +182,8 @@ class Neighborhood:
                 normal, offset = self.box.normals(face)[0], float(self.box.offsets(face)[0])
             else:
                 normal = self._w[far] - self._w[near]
-                offset = float(self._half[far] - self._half[near]) - _ENTERED * self.strict
+                offset = float(self._half[far] - self._half[near])
+                offset -= _ENTERED * float(self._strict[far] + self._strict[near])
             try:
                 if not solver.add(normal, offset, key):
                     return None
@@ -210,15 +212,15 @@ class Neighborhood:
     def _worst(self, delta: Vector, sides: list[tuple[Rows, NDArray[np.bool_]]]) -> tuple[int, int, int] | None:
         """The most violated pair of places (farther, nearer) and its key; (−1, face, key) for the box."""
         scores = self._w @ delta - self._half
-        worst, found = self.strict, None
+        ahead, behind = scores - self._strict, scores + self._strict
+        worst, found = 0.0, None
         for nearer, farther in sides:
-            near = int(nearer[scores[nearer].argmin()])
-            masked = np.where(farther, scores, -np.inf)
+            near = int(nearer[ahead[nearer].argmin()])
+            masked = np.where(farther, behind, -np.inf)
             far = int(masked.argmax())
-            violation = float(masked[far] - scores[near])
+            violation = float(masked[far] - ahead[near])
             if violation > -np.inf and self._twins(near, far):
-                violation, near, far = self._next_worst(scores, nearer, farther)
-            violation += _ENTERED * self.strict
+                violation, near, far = self._next_worst(ahead, behind, nearer, farther)
             if violation > worst:
                 worst, found = violation, (far, near)
         if found is not None:
@@ -234,31 +236,37 @@ class Neighborhood:
 
     def _twins(self, near: int, far: NDArray[np.intp] | int) -> Any:
         """Whether two places of the pool tie everywhere, and ``near`` has the smaller index: so it comes first."""
-        same = np.abs(self._w[far] - self._w[near]).max(axis=-1) <= 2.0 * self.reference.w_error
-        first = self.reference.order[self._pool[near]] < self.reference.order[self._pool[far]]
-        return same & first & (np.abs(self._half[far] - self._half[near]) <= self.strict / 2.0)
+        rows, row = self._pool[far], self._pool[near]
+        off = self.reference.row_errors(rows) + self.reference.row_errors(row)
+        same = np.abs(self._w[far] - self._w[near]).max(axis=-1) <= off
+        first = self.reference.order[row] < self.reference.order[rows]
+        close = np.abs(self._half[far] - self._half[near]) <= (self._strict[far] + self._strict[near]) / 2.0
+        return same & first & close
 
-    def _next_worst(self, scores: Vector, nearer: Rows, farther: NDArray[np.bool_]) -> tuple[float, int, int]:
+    def _next_worst(
+        self, ahead: Vector, behind: Vector, nearer: Rows, farther: NDArray[np.bool_]
+    ) -> tuple[float, int, int]:
         """The most violated pair (nearer, farther) of places but for twins, whose order is by index and holds."""
         places = np.flatnonzero(farther)
         worst, found = -np.inf, (int(nearer[0]), int(places[0]))
         for near in nearer.tolist():
-            some = np.where(self._twins(near, places), -np.inf, scores[places])
+            some = np.where(self._twins(near, places), -np.inf, behind[places])
             far = int(some.argmax())
-            if some[far] - scores[near] > worst:
-                worst, found = float(some[far] - scores[near]), (near, int(places[far]))
+            if some[far] - ahead[near] > worst:
+                worst, found = float(some[far] - ahead[near]), (near, int(places[far]))
         return worst, *found
 
     def _missed(self, delta: Vector, cell: Cell) -> Rows:
         """Rows outside the pool that are in the way, a few at most."""
         # the pool is where half-spaces are looked for first; the cell is entered once no row outside it is in the way
-        scores = self.scores(delta)
+        scores = self.scores(delta) + self.strict
+        ahead = scores - 2.0 * self.strict
         front = np.concatenate([cell.voters, cell.others])
         level = np.full(scores.size, np.inf)
-        level[self.own] = scores[front].min() - self.strict
+        level[self.own] = ahead[front].min()
         if self._contested(cell.spared.size):
             third = (self.reference.codes != self.code) & (self.reference.codes != cell.rival)
-            level[third] = scores[cell.voters].min() - self.strict
+            level[third] = ahead[cell.voters].min()
         above = np.flatnonzero((scores > level) & (self._place < 0))
         return above[np.argsort(level[above] - scores[above], kind="stable")][:_MORE]
 

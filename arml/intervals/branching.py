@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from arml.geometry.bisectors import Pairs
 from arml.geometry.order_k_cells import Cell, Neighborhood
+from arml.knn.query import Margins
 from arml.solvers.duality import proved_norm
 from arml.solvers.qp import Dual, Infeasible, MinNormPoint
 
@@ -33,10 +34,11 @@ __all__ = ["Branching"]
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
-# Soundness: a half-space aᵀδ ≤ b is moved out by what rounding can do to it for ‖δ‖ ≤ upper. b is off by margin / 2 at
-# most; a = w_far − w_near by 2 w_error, which moves aᵀδ by 2 w_error · upper: twice as much is taken.
+# Soundness: a half-space aᵀδ ≤ b is moved out by what rounding can do to it for ‖δ‖ ≤ upper. Each of its two rows has
+# half its slack in b, and moves aᵀδ by its error · upper: twice as much is taken.
 _OFFSET = 2.0
-_ROWS_OFF = 4.0
+_ROWS_OFF = 2.0
+_UP = 1.0 + 1e-12  # a root, and a product
 
 # When a node's bound counts as attained: half-spaces violated by at most so many times that. The bound holds all the
 # same; a larger number ends a node earlier, and may leave an interval wider.
@@ -102,14 +104,14 @@ class Branching:
     def __init__(self, around: Neighborhood, upper: float) -> None:
         self.around, self.upper = around, upper
         self.lower, self.n_nodes = 0.0, 0
-        margin = around.query.margin(upper)
-        # a half-space is moved out by what rounding can do to it within the radius: b, and the normal times δ
-        self._room = margin / _OFFSET + _ROWS_OFF * around.reference.w_error * upper
+        margins = Margins(around.query, upper)
+        everyone = slice(0, around.reference.n_train)
+        self._all_rooms = margins.slack / _OFFSET + _ROWS_OFF * upper * around.reference.row_errors(everyone)
         self._ticks = itertools.count()
         self._candidates: Rows = around.outside[:0]
         self._norm = around.query.norm
-        self._problems = self._pose(Pairs(around.query, margin), around.query.distances)
-        self._load(around.query.distances)
+        self._problems = self._pose(Pairs(margins), margins.distances)
+        self._load(margins.distances)
 
     def run(self, nodes: int, deadline: float, better: Callable[[Cell], float]) -> None:
         """Raise ``lower`` until it meets ``upper``, ``nodes`` are spent or ``deadline`` (monotonic) has passed.
@@ -195,6 +197,7 @@ class Branching:
         """Scores of the candidates, and of those points of the class that can be in the way of one."""
         reference, around = self.around.reference, self.around
         front_w, front_half = reference.w[self._candidates], distances[self._candidates] / 2.0
+        front_room, rooms = self._all_rooms[self._candidates], self._all_rooms
         self._codes = reference.codes[self._candidates]
         own = around.own
         if self._candidates.size:
@@ -204,13 +207,14 @@ class Branching:
                 some = slice(start, start + _FRONTS)
                 products = reference.w[own] @ front_w[some].T
                 widths = reference.w_sq[own][:, None] + reference.w_sq[self._candidates[some]] - 2.0 * products
-                lengths = np.sqrt(np.maximum(widths, 0.0) + reference.width_blur) * self.upper
-                room = lengths - (distances[own] / 2.0)[:, None] + front_half[some] + self._room
+                reaches = np.sqrt(np.maximum(widths, 0.0)) * (self.upper * _UP)
+                room = reaches - (distances[own] / 2.0 - rooms[own])[:, None] + front_half[some] + front_room[some]
                 reach = np.maximum(reach, room.max(axis=1))
             own = own[reach > 0.0]
         self._own = own
         self._w = np.vstack([reference.w[own], front_w])
         self._half = np.concatenate([distances[own] / 2.0, front_half])
+        self._room = np.concatenate([rooms[own], front_room])
 
     def _node(self, bound: float, problem: _Problem) -> _Node:
         nothing: frozenset[int] = frozenset()
@@ -244,7 +248,7 @@ class Branching:
     def _half_space(self, far: Rows | int, near: Rows | int) -> tuple[Vector, Vector]:
         """Normals and offsets of "near before far", rounding in favour of the attack."""
         near = self._own.size + near
-        return self._w[far] - self._w[near], self._half[far] - self._half[near] + self._room
+        return self._w[far] - self._w[near], self._half[far] - self._half[near] + self._room[far] + self._room[near]
 
     def _expand(self, node: _Node) -> list[_Node]:
         """The children of a node that are below ``upper``.
@@ -256,6 +260,7 @@ class Branching:
         solver = self._solver(node)
         scores = self._w @ solver.point - self._half
         behind, before = scores[: self._own.size], scores[self._own.size :]
+        own_blur, blur = _BLUR * self._room[: self._own.size], _BLUR * self._room[self._own.size :]
         usable = np.ones(before.size, dtype=bool)
         usable[list(node.never)] = False
         chosen = self._attained(problem, behind, before, usable)
@@ -263,7 +268,7 @@ class Branching:
             raise _Attained(self._cell(problem, chosen, behind))
         if front:
             near = front[int(before[front].argmin())]
-            excess = behind - before[near] - _BLUR * self._room
+            excess = behind - own_blur - before[near] - blur[near]
             excess[list(node.spared)] = -np.inf
             # the point of y most in the way; one already kept behind some of the front is not spared any more
             far = int(excess.argmax()) if excess.size else 0
@@ -314,13 +319,16 @@ class Branching:
 
     def _proved(self, dual: Dual) -> float:
         """The lower bound that multipliers prove (weak duality), rounding subtracted."""
-        return proved_norm(dual, self._norm, 0.0, 0.0)  # the half-spaces have been moved out already
+        nothing = np.zeros(dual.keys.size)  # the half-spaces have been moved out already
+        return proved_norm(dual, self._norm, nothing, nothing)
 
     def _attained(self, problem: _Problem, behind: Vector, before: Vector, usable: NDArray[np.bool_]) -> Rows | None:
         """A front with which the problem holds at the δ of these scores, up to rounding; None where there is none."""
         q = problem.spared
-        level = -np.inf if q >= behind.size else float(np.partition(behind, behind.size - q - 1)[behind.size - q - 1])
-        ahead = np.flatnonzero(usable & (before >= level - _BLUR * self._room))
+        blur = _BLUR * self._room
+        last = behind - blur[: behind.size]
+        level = -np.inf if q >= last.size else float(np.partition(last, last.size - q - 1)[last.size - q - 1])
+        ahead = np.flatnonzero(usable & (before + blur[behind.size :] >= level))
         ranked = ahead[np.argsort(-before[ahead], kind="stable")]
         mine = self._codes[ranked] == problem.rival
         if ranked.size < problem.front or mine.sum() < problem.votes:
@@ -337,7 +345,8 @@ class Branching:
         if classes == 2 or not voters or -(-problem.front // (classes - 1)) > problem.spared:
             return -1, -1
         near = voters[int(before[voters].argmin())]
-        excess = np.where(self._codes != problem.rival, before - before[near] - _BLUR * self._room, -np.inf)
+        blur = _BLUR * self._room[self._own.size :]
+        excess = np.where(self._codes != problem.rival, before - blur - before[near] - blur[near], -np.inf)
         excess[front] = -np.inf
         far = int(excess.argmax())
         return near, far if excess[far] > 0.0 else -1

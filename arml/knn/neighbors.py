@@ -4,8 +4,9 @@ The estimator is :class:`arml.estimator.classifier.MahalanobisKNN`.
 
 The tie rule
 ------------
-* Two squared distances are *tied* when they round to the same step (see :mod:`arml.knn.reference`).
-* The predictor orders tied points by training index; certificates and exact radii count a tie as lost
+* Two squared distances are *tied* when rounding cannot tell them apart (see :mod:`arml.knn.reference`): what else is in
+  the training set does not matter.
+* The predictor takes tied points by training index; certificates and exact radii count a tie as lost
   (an adversary moves a hair farther): where a tie decides, the radius is 0 although the prediction may be right.
 * The class with most votes among the K nearest wins; tied votes go to the smallest label.
 """
@@ -40,7 +41,7 @@ def predict_codes(
     X: NDArray[np.float64],
     n_neighbors: int,
     *,
-    screen: NDArray[np.float64] | None = None,
+    screen: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> NDArray[np.intp]:
     """Class codes of the points, shape (n,); ``screen`` as in :meth:`arml.knn.reference.ReferenceSet.nearest`."""
     _, rows = reference.nearest(X, n_neighbors, screen=screen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from arml.knn.neighbors import predict_codes
 from arml.knn.reference import ReferenceSet
+from arml.knn.rounding import lengths
 from arml.solvers.perturbation import Box, Norm, check_bounds, check_norm
 from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
 
-__all__ = ["Query", "QueryBatch", "QuerySet", "query_set"]
+__all__ = ["Margins", "Query", "QueryBatch", "QuerySet", "query_set"]
 
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
+
+# Accuracy, not soundness: a screened distance that is off by more than this share of it is measured at once.
+_COARSE = 2.0**-27
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +41,12 @@ class Query:
     row : int
         Its place among the points asked about.
     point, x : ndarrays of shape (D,)
-        As given, and less the mean of the training points.
+        As given, and less the center of the training points.
     distances : ndarray of shape (N,)
-        Squared, to all rows of the reference set.
+        Squared, to all rows of the reference set: screened, but for those ``known``.
+    known, lengths : ndarrays of shape (m,)
+        Rows whose distances are measured, and the lengths that belong to them
+        (:meth:`arml.knn.reference.ReferenceSet.measured`).
     code : int
         Its true class.
     n_neighbors : int
@@ -54,6 +62,8 @@ class Query:
     point: Vector
     x: Vector
     distances: Vector
+    known: Rows
+    lengths: Vector
     code: int
     n_neighbors: int
     norm: Norm
@@ -72,11 +82,64 @@ class Query:
 
     def onto(self, row: int) -> Vector:
         """The way onto a training point, shape (D,)."""
-        return self.reference.point(row) - self.x
+        return np.asarray(self.reference.points[self.reference.order[row]] - self.point)
 
-    def margin(self, reach: float) -> float:
-        """:meth:`arml.knn.reference.ReferenceSet.margin` within ``reach`` (ℓ2) of the point."""
-        return float(self.reference.margin(self.x[None], np.array([reach]))[0])
+
+class Margins:
+    """The distances of a query, and by how much they may be trusted as far as a perturbation may reach.
+
+    Parameters
+    ----------
+    query : Query
+    reach : float
+        An ℓ2 length, whatever norm measures the perturbation.
+
+    Attributes
+    ----------
+    distances, slack : ndarrays of shape (N,)
+        j, farther than i by more than ``slack[i] + slack[j]`` here, stays farther, ties included, after any step of
+        2 ‖w_i − w_j‖ times its length that does not use up the rest (:mod:`arml.knn.rounding`, *lost*).
+    screened : ndarray of shape (N,)
+        What ``slack`` is without any measuring.
+    low : ndarray of shape (N,)
+        ``distances`` less ``slack``.
+    """
+
+    def __init__(self, query: Query, reach: float) -> None:
+        self.query, self.reach = query, reach
+        reference = query.reference
+        self._rounding = reference.rounding
+        self._image = reference.metric.sigma_max * reach
+        size = reference.metric.sigma_max * float(lengths(query.x[None])[0])
+        k, share = self._rounding.screened_lost
+        with np.errstate(over="ignore"):
+            base = k * (reference.caps + size + 2.0 * self._image) + 4.0 * np.sqrt(self._rounding.floor)
+            self.screened: Vector = share * query.distances
+            self.screened += base * base + share * self._image * self._image
+        self.distances, self.slack = query.distances, self.screened
+        self._measured: NDArray[np.bool_] | None = None
+        self.low = self.distances - self.slack
+        if query.known.size:
+            self._set(query.known, query.distances[query.known], query.lengths)
+
+    def high(self, rows: Rows | slice) -> Vector:
+        """Distances plus ``slack``."""
+        return np.asarray(self.distances[rows] + self.slack[rows])
+
+    def sharpen(self, rows: Rows) -> None:
+        """Measure the distances of some rows, where that has not been done."""
+        if self._measured is not None:
+            rows = rows[~self._measured[rows]]
+        if rows.size:
+            self._set(rows, *self.query.reference.measured(self.query.point[None], rows))
+
+    def _set(self, rows: Rows, distances: Vector, sizes: Vector) -> None:
+        if self._measured is None:
+            self._measured, self.slack = np.zeros(self.slack.size, dtype=bool), self.slack.copy()
+        self._measured[rows] = True
+        self.distances[rows] = distances
+        self.slack[rows] = self._rounding.lost(np.sqrt(distances), sizes, self._image)
+        self.low[rows] = distances - self.slack[rows]
 
 
 class QueryBatch:
@@ -87,20 +150,31 @@ class QueryBatch:
     reference : ReferenceSet
     norm : Norm
     centered : ndarray of shape (n, D)
-    distances : ndarray of shape (n, N)
+    distances, errors : ndarrays of shape (n, N), and (n, N) or (n, 1)
+        Squared distances, and by how much each is off at most; those that screening leaves coarse are measured.
     """
 
     def __init__(self, queries: QuerySet, rows: slice) -> None:
         self._queries, self._rows = queries, rows
         self.reference, self.norm = queries.reference, queries.norm
-        self.centered: Matrix = queries.reference.centered(queries.points[rows])
-        self.distances: Matrix = queries.reference.distances(self.centered)
+        reference, points = queries.reference, queries.points[rows]
+        self.centered: Matrix = reference.centered(points)
+        self.distances: Matrix = reference.distances(self.centered)
+        self.errors: Matrix = reference.screen_errors(self.centered)
+        coarse = np.flatnonzero(self.distances < self.errors / _COARSE)
+        places, coarse = np.divmod(coarse, reference.n_train)
+        measured, sizes = reference.measured(points, coarse, places)
+        self.distances[places, coarse] = measured
+        ends = np.searchsorted(places, np.arange(len(points) + 1))
+        self._known = [(coarse[a:b], sizes[a:b]) for a, b in pairwise(ends)]
 
     @cached_property
     def wrong(self) -> NDArray[np.bool_]:
         """Which points are misclassified as they are, shape (n,)."""
         asked, rows = self._queries, self._rows
-        codes = predict_codes(asked.reference, asked.points[rows], asked.n_neighbors, screen=self.distances)
+        codes = predict_codes(
+            asked.reference, asked.points[rows], asked.n_neighbors, screen=(self.distances, self.errors)
+        )
         return np.asarray(codes != asked.codes[rows])
 
     def __iter__(self) -> Iterator[Query]:
@@ -113,6 +187,8 @@ class QueryBatch:
                 point=point,
                 x=self.centered[place],
                 distances=self.distances[place],
+                known=self._known[place][0],
+                lengths=self._known[place][1],
                 code=int(asked.codes[row]),
                 n_neighbors=asked.n_neighbors,
                 norm=asked.norm,

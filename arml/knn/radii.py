@@ -35,7 +35,7 @@ class Radii:
         K = 1: training index of the point that becomes the nearest at ``upper``. −1 where misclassified, upper is inf,
         or K > 1.
     perturbation : ndarray of shape (n, D)
-        δ with ‖δ‖ = upper, up to the rounding of x + δ. K = 1: at x + δ the negative ties with (to the resolution of
+        δ with ‖δ‖ = upper, up to the rounding of x + δ. K = 1: at x + δ the negative ties with (within the rounding of
         :mod:`arml.knn.reference`) or beats every positive. K > 1: x + δ is ``adversarial``. Rows of NaN where ``upper``
         is inf.
     n_problems : ndarray of shape (n,)

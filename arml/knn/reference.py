@@ -1,77 +1,60 @@
-"""The training set as nearest-neighbour search sees it: transformed, grouped by class, with its rounding bound.
+"""The training set as neighbour search sees it: grouped by class, screened by products, measured by differences.
 
-Predictor, certificate and attack all read distances from here, so that they agree on what a tie is.
+**The tie rule**, the same for predictor, proofs, attacks and checker (constants: :mod:`arml.knn.rounding`):
 
-**The resolution of distances.** Squared distances are computed in float64 from centred points. With S the largest
-σ_max(G) ‖x − mean‖ involved and ε = 2⁻⁵³, a computed squared distance is off by at most
-ε S² (4 (r + 4) + 8 D ‖|G|‖ / σ_max): the first term is the inner products, the second the transform (absent under
-the identity). ``ReferenceSet.quantum`` is a power-of-two step at least twice that: squared distances that round to
-the same multiple of it *are ties*. This is part of the declared tie rule: what equality means must not depend on
-the order in which a processor adds.
+1. A squared distance is *measured* from the differences of two points' features as given, under the factor G. Its
+   error ω is relative to the distance and to the difference's own length; where other points lie is of no account.
+2. Of measured distances, those within 4 ω of the K-th smallest *tie* with it. The predictor takes all that are nearer,
+   and fills the K by ties, by training index.
+3. Proofs count ties as lost: within a lower bound the decisive distances stay 10 ω of each apart, at an upper bound
+   they are within 2 ω of each, or the predictor errs. The checker, by arithmetic of its own, stands in between (8 and
+   6; the predictor's ties are within 5): it accepts what is proved here, and no two claims that contradict each other.
+4. Products of matrices only *screen*: ‖v‖² − 2 vᵀvᵢ + ‖vᵢ‖² of points less a center (a median: far rows do not move
+   it) is off by (k (S + Sᵢ))², row by row. What that leaves in doubt is measured.
 
-**The resolution of half-spaces.** Their normals w_i − w_j come from rows w = Gᵀ(G x) that are each off by at most
-``ReferenceSet.w_error`` (ℓ2), and squared lengths ‖w_i‖² + ‖w_j‖² − 2 w_iᵀw_j by a quarter of ``width_blur``.
-
-Features so large or so small that these bounds overflow or underflow are refused, or are all ties.
+Features so large that squares overflow are refused; what underflows is part of ω.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from arml.knn.mahalanobis import MahalanobisMetric, as_metric
+from arml.knn.rounding import lengths, rounding_of
 from arml.validation import check_training_set
 
 __all__ = ["ReferenceSet", "reference_set"]
 
-# Soundness: everything proved or broken rests on these. ε is _UNIT_ROUNDOFF, S as in the module's docstring; an inner
-# product of m terms is off by m ε times its factors' lengths, to first order.
+# Soundness.
+_LARGEST, _SMALLEST = 1e302, 1e-302  # squares beyond would overflow once added up; of w, vanish against their own error
+# ‖wᵢ − wⱼ‖² by products is off by (D + 4) u (‖wᵢ‖ + ‖wⱼ‖)², and by rows off by e each by 2 (‖wᵢ‖ + ‖wⱼ‖) 2e + (2e)²:
+# (‖wᵢ‖ + ‖wⱼ‖)² is at most 2 (‖wᵢ‖² + ‖wⱼ‖²); four times as much is taken, for what is divided by it rounds too
 _UNIT_ROUNDOFF = 2.0**-53
-_PRODUCTS, _SUMS = (
-    4.0,
-    4,
-)  # ‖u‖², ‖uᵢ‖² and 2 uᵀuᵢ are off by r ε S² (1 + 1 + 2); two sums of up to 4 S² by less than 16
-_IMAGES = 8.0  # images u, uᵢ off by e = D ε ‖|G|‖ S / σ each move ‖u − uᵢ‖² by at most 2 · 2S · 2e
-_STEPS = 2.0  # a step is at least twice the bound, so that what lies a bound apart is at most one step apart
-_CENTRED = 2.0  # w is x − mean under the identity: one rounding, and as much again for second-order terms
-_CHAIN = 8  # else D ε for G x, r ε for Gᵀ times that, the rest for x − mean and second-order terms
-# ‖wᵢ − wⱼ‖² by products is off by 4 (D + 4) ε ‖w‖², as above; rows off by e each move it by 2 · 2 ‖w‖ · 2e + (2e)²
-_ROWS_MOVED, _ROWS_SQUARED = 8.0, 4.0
-_BLUR = 4.0  # width_blur is so many times that bound: what is divided by it rounds too
-_MARGIN = 4.004  # two of the largest quanta, each of at most 2 · resolution · S², and a thousandth for what follows
-_SCREEN = 4.0  # quanta: two screened distances are each off by one, their steps may differ by one more
-_LARGEST, _SMALLEST = 1e290, 1e-280  # squares beyond would overflow once added up, or vanish against their own error
+_SUMS, _BLUR = 4, 8.0
+# A row is a candidate if its distance, this many times the screen's error less, is within the K-th, as much more: that
+# error is twice a bound of ω, and ties are within 4 ω.
+_CANDIDATES = 8.0
+_FAR = 2.0**20  # a row so many times farther from the center than most is worth a warning
 
 # Effort: changes time and memory, never a result.
 _BLOCK_ROWS = 4096
 _BATCH_ENTRIES = 1 << 22
+_MIDDLE = 1023  # rows of which the center is the median
+_PAIRS = 1 << 21  # entries of differences made at a time
+_BLOCK = 8
+_ALIKE = 4.0  # sizes of at most so many times their median are much alike
 
 
-def _spread(metric: MahalanobisMetric) -> float:
-    """A bound on the spectral norm of |G|."""
-    magnitude = np.abs(metric.components)
-    return float(np.sqrt(magnitude.sum(axis=0).max() * magnitude.sum(axis=1).max()))
-
-
-def _resolution(metric: MahalanobisMetric) -> float:
-    """Twice the relative rounding bound of the module's docstring, as a power of two."""
-    rank, width = metric.components.shape
-    terms = _PRODUCTS * (rank + _SUMS)
-    if not metric.is_identity and metric.sigma_max > 0.0:
-        terms += _IMAGES * width * _spread(metric) / metric.sigma_max
-    return float(2.0 ** np.ceil(np.log2(_STEPS * _UNIT_ROUNDOFF * terms)))
-
-
-def _w_error(metric: MahalanobisMetric, radius: float) -> float:
-    """Bound on the rounding of one row of w: of x − mean, of G times it, of Gᵀ times that."""
-    if metric.is_identity:
-        return _CENTRED * _UNIT_ROUNDOFF * radius
-    rank, width = metric.components.shape
-    return float(_UNIT_ROUNDOFF * (rank + width + _CHAIN) * _spread(metric) * metric.sigma_max * radius)
+def _middle(X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The median of an odd number of rows, evenly spread over the training set: features that occur, none far out."""
+    count = min(X.shape[0] - 1 + X.shape[0] % 2, _MIDDLE)
+    rows = np.linspace(0, X.shape[0] - 1, count).astype(np.intp)
+    return np.asarray(np.median(X[rows], axis=0), dtype=np.float64)
 
 
 def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None, *, queries: bool = False) -> ReferenceSet:
@@ -86,8 +69,8 @@ def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None, *, quer
     M : None, ndarray of shape (D, D), MahalanobisMetric or fitted learner
         The metric; None is Euclidean.
     queries : bool
-        For attacks by queries too: they need the points as given, which are kept, and not w, which is left to its first
-        use. Otherwise w is made now, by one thread.
+        For attacks by queries: they do not need w, which is left to its first use. Otherwise w is made now, by one
+        thread.
 
     Returns
     -------
@@ -100,7 +83,7 @@ def reference_set(X_train: ArrayLike, y_train: ArrayLike, M: Any = None, *, quer
     """
     train, labels = check_training_set(X_train, y_train)
     metric = as_metric(M, train.shape[1])
-    reference = ReferenceSet(train, labels, metric, keep_points=queries or not metric.is_identity)
+    reference = ReferenceSet(train, labels, metric)
     if not queries:
         reference.w_sq  # noqa: B018
     return reference
@@ -129,14 +112,14 @@ class ReferenceSet:
     Parameters
     ----------
     X : ndarray of shape (N, D), checked
+        Kept by reference: it must not change.
     y : ndarray of shape (N,), checked
     metric : MahalanobisMetric
-    keep_points : bool
-        Keep ``X``, by reference, for :attr:`points` and :meth:`point`. It must not change then. (Under the identity
-        the latter does without.)
 
     Attributes
     ----------
+    points : ndarray of shape (N, D)
+        X, by training index.
     order : ndarray of shape (N,)
         Training index of each row of the arrays below.
     classes : ndarray of shape (C,)
@@ -146,16 +129,20 @@ class ReferenceSet:
     starts : ndarray of shape (C + 1,)
         Rows ``starts[c]:starts[c + 1]`` belong to class c.
     center : ndarray of shape (D,)
-        The mean of the training points.
+        c, near most of the training points.
     u, w : ndarrays of shape (N, r), (N, D)
-        G (x − mean), M (x − mean); one array, x − mean, under the identity. ``w`` is made at first use: besides
-        X, verification holds N (r + D) floats.
+        G (x − c), M (x − c); one array, x − c, under the identity. ``w`` is made at first use: besides X, verification
+        holds N (r + D) floats.
     u_sq, w_sq : ndarrays of shape (N,)
-        Squared row norms of u and w.
+        Squared row norms of u, and those of w rounded up: ``w_sq[i] + w_sq[j] − 2 w_i·w_j`` is no less than
+        ‖w_i − w_j‖².
+    sizes : ndarray of shape (N,)
+        σ_max(G) ‖x − c‖.
+    caps : ndarray of shape (N,) or (1,)
+        No less than ``sizes``: one number for all where they are much alike, since it is faster.
     radius : float
-        The largest norm of x − mean.
-    resolution, w_error, width_blur : float
-        Rounding bounds, see above.
+        The largest norm of x − c.
+    rounding : Rounding
 
     Raises
     ------
@@ -163,35 +150,31 @@ class ReferenceSet:
         Squares of the features, or of their images under the metric, overflow (or ``w`` underflows).
     """
 
-    def __init__(
-        self, X: NDArray[np.float64], y: NDArray[Any], metric: MahalanobisMetric, *, keep_points: bool = False
-    ) -> None:
-        self.metric = metric
+    def __init__(self, X: NDArray[np.float64], y: NDArray[Any], metric: MahalanobisMetric) -> None:
+        self.metric, self.points = metric, X
         self.classes, codes = np.unique(y, return_inverse=True)
         self.order: NDArray[np.intp] = np.argsort(codes, kind="stable")
         self.codes: NDArray[np.intp] = codes[self.order]
         self.starts: NDArray[np.intp] = np.searchsorted(self.codes, np.arange(self.classes.size + 1))
-        self.center: NDArray[np.float64] = X.mean(axis=0)
-        with np.errstate(over="ignore"):
-            self.radius = float(np.sqrt(max(np.einsum("ij,ij->i", b, b).max() for _, b in self._centered_blocks(X))))
-        self.scale_sq(np.zeros((1, X.shape[1])))
+        self.rounding = rounding_of(metric)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.center: NDArray[np.float64] = _middle(X)
+            norms = np.concatenate([lengths(block) for _, block in self._centered_blocks(X)])
+            self.sizes: NDArray[np.float64] = metric.sigma_max * norms
+        self.radius = float(norms.max())
+        self.check_sizes(self.sizes)
+        alike = self.sizes.max() <= _ALIKE * np.median(self.sizes)
+        self.caps: NDArray[np.float64] = self.sizes.max(keepdims=True) if alike else self.sizes
         self.u = np.empty((X.shape[0], metric.components.shape[0]))
         for rows, block in self._centered_blocks(X):
             self.u[rows] = block if metric.is_identity else block @ metric.components.T
         self.u_sq: NDArray[np.float64] = np.einsum("ij,ij->i", self.u, self.u)
-        self.resolution = _resolution(metric)
-        self.w_error = _w_error(metric, self.radius)
-        longest = metric.sigma_max * metric.sigma_max * self.radius
-        gram = _PRODUCTS * _UNIT_ROUNDOFF * (X.shape[1] + _SUMS) * longest * longest
-        moved = _ROWS_MOVED * longest * self.w_error
-        self.width_blur = _BLUR * (gram + moved + _ROWS_SQUARED * self.w_error * self.w_error)
-        self._X = X if keep_points else None
         self._batch = 64 if 64 * X.shape[0] <= _BATCH_ENTRIES else 16
         self._w: NDArray[np.float64] | None = None
         self._w_sq: NDArray[np.float64] | None = None
 
     def _centered_blocks(self, X: NDArray[np.float64]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """x − mean, some rows of this set at a time: the whole matrix is never held beside X."""
+        """x − c, some rows of this set at a time: the whole matrix is never held beside X."""
         for start in range(0, self.n_train, _BLOCK_ROWS):
             rows = slice(start, start + _BLOCK_ROWS)
             yield rows, X[self.order[rows]] - self.center
@@ -208,9 +191,9 @@ class ReferenceSet:
 
     @property
     def w(self) -> NDArray[np.float64]:
-        """M (x − mean), computed at first use; only verification needs it."""
+        """M (x − c), computed at first use; only verification needs it."""
         if self._w is None:
-            longest = self.metric.sigma_max * self.metric.sigma_max * self.radius
+            longest = self.metric.sigma_max * float(self.sizes.max())
             nothing = self.metric.sigma_max == 0.0 or self.radius == 0.0
             if not (nothing or _SMALLEST < longest * longest < _LARGEST):
                 raise ValueError(
@@ -222,23 +205,30 @@ class ReferenceSet:
 
     @property
     def w_sq(self) -> NDArray[np.float64]:
-        """Squared row norms of :attr:`w`."""
+        """Squared row norms of :attr:`w`, rounded up."""
         if self._w_sq is None:
-            self._w_sq = np.einsum("ij,ij->i", self.w, self.w)
+            self._w_sq = np.einsum("ij,ij->i", self.w, self.w) + self.blur
         return self._w_sq
 
-    def point(self, row: int) -> NDArray[np.float64]:
-        """x − mean of one row, shape (D,); needs ``keep_points`` unless the metric is the identity."""
-        if self.metric.is_identity:
-            return np.asarray(self.u[row])
-        return np.asarray(self.points[self.order[row]] - self.center)
+    @cached_property
+    def blur(self) -> NDArray[np.float64]:
+        """By how much :attr:`w_sq` is rounded up, shape (N,)."""
+        longest = self.metric.sigma_max * self.sizes
+        share = (self.n_features + _SUMS) * _UNIT_ROUNDOFF + 2.0 * self.rounding.rows * (1.0 + self.rounding.rows)
+        return np.asarray(_BLUR * share * longest * longest + self.rounding.floor, dtype=np.float64)
 
-    @property
-    def points(self) -> NDArray[np.float64]:
-        """The training points as given, by training index, shape (N, D). ValueError where they are not kept."""
-        if self._X is None:
-            raise ValueError("this reference set keeps no points: use reference_set(…, queries=True)")
-        return self._X
+    @cached_property
+    def blur_max(self) -> float:
+        """The largest of :attr:`blur`."""
+        return float(self.blur.max())
+
+    def row_errors(self, rows: NDArray[np.intp] | slice | int) -> NDArray[np.float64]:
+        """By how much rows of :attr:`w` are off at most, in ℓ2."""
+        return np.asarray(self.rounding.rows * self.metric.sigma_max * self.sizes[rows])
+
+    def point(self, row: int) -> NDArray[np.float64]:
+        """x − c of one row, shape (D,)."""
+        return np.asarray(self.points[self.order[row]] - self.center)
 
     @property
     def point_codes(self) -> NDArray[np.intp]:
@@ -246,6 +236,13 @@ class ReferenceSet:
         out = np.empty_like(self.codes)
         out[self.order] = self.codes
         return out
+
+    @property
+    def far_rows(self) -> NDArray[np.intp]:
+        """Training indices of points a million times farther from the center than most, farthest first."""
+        typical = float(np.median(self.sizes))
+        far = np.flatnonzero(self.sizes > _FAR * typical) if typical > 0.0 else np.zeros(0, dtype=np.intp)
+        return np.asarray(self.order[far[np.argsort(-self.sizes[far], kind="stable")]])
 
     def batches(self, n: int) -> Iterator[slice]:
         """Slices of n points, a few megabytes of distances each."""
@@ -261,43 +258,24 @@ class ReferenceSet:
         return slice(int(self.starts[code]), int(self.starts[code + 1]))
 
     def centered(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """X − mean of the training set. ValueError where squared distances to it would overflow."""
-        out = X - self.center
-        self.scale_sq(out)
+        """X − c. ValueError where squared distances to it would overflow."""
+        with np.errstate(over="ignore"):
+            out = X - self.center
+            self.check_sizes(self.metric.sigma_max * lengths(out))
         return out
 
-    def transform(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
-        """G x for centred rows, each by its own matrix-vector product: no row depends on its neighbours."""
-        if self.metric.is_identity:
-            return centered
-        return np.stack([self.metric.components @ row for row in centered])
-
-    def scale_sq(self, centered: NDArray[np.float64], reach: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
-        """S² for centred rows that may move by ``reach``: (σ_max · the largest norm involved)², never quite 0."""
+    def check_sizes(self, sizes: NDArray[np.float64]) -> None:
+        """Refuse images of points, of these lengths, whose squares overflow. ValueError."""
+        largest = float(sizes.max())
         with np.errstate(over="ignore"):
-            norms = np.sqrt(np.square(centered).sum(axis=1)) + reach
-            scale = np.square(self.metric.sigma_max * np.maximum(norms, self.radius))
-        if not (scale < _LARGEST).all():
-            raise ValueError(f"squared distances of the order of {scale.max():.3g} overflow: rescale the features")
-        return np.asarray(np.maximum(scale, _SMALLEST), dtype=np.float64)
-
-    def quantum(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The step below which squared distances to these centred rows are ties, shape (n,), a power of two."""
-        return np.asarray(self.resolution * 2.0 ** np.ceil(np.log2(self.scale_sq(centered))), dtype=np.float64)
-
-    def margin(self, centered: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How much farther than i must j be at x, in computed squared distance, to stay farther for good.
-
-        A bound on the rounding error of d_j − d_i plus the tie step, valid for every point within ``reach`` of
-        x (``reach``, an ℓ2 length whatever norm measures the perturbation, has shape (n,)): twice the largest
-        quantum there, and a thousandth for the rounding of the bounds made with it. Shape (n,).
-        """
-        return _MARGIN * self.resolution * self.scale_sq(centered, reach)
+            square = np.square(largest)
+        if not square < _LARGEST:
+            raise ValueError(f"squared distances of the order of {square:.3g} overflow: rescale the features")
 
     def distances(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
         """Squared distances of centred rows to all N rows by matrix products, shape (n, N), at least 0.
 
-        Within a quantum of the true value; a row's do not depend on the others. Cost: O(N r) time a row, and no
+        Off by :meth:`screen_errors` at most; a row's do not depend on the others. Cost: O(N r) time a row, and no
         less than for 64 rows (16 where N > 65,536).
         """
         u = centered
@@ -309,38 +287,116 @@ class ReferenceSet:
         out += np.einsum("ij,ij->i", u, u)[:, None]
         return np.asarray(np.maximum(out, 0.0, out=out), dtype=np.float64)
 
+    def screen_errors(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much each of :meth:`distances` is off at most, shape (n, N), or (n, 1) for all of a point's."""
+        out = np.add.outer(self.metric.sigma_max * lengths(centered), self.caps)
+        out *= self.rounding.screened
+        out *= out
+        out += self.rounding.floor
+        return np.asarray(out)
+
+    def measured(
+        self,
+        points: NDArray[np.float64],
+        rows: NDArray[np.intp],
+        places: NDArray[np.intp] | None = None,
+        shift: NDArray[np.float64] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Squared distances from differences of features: the tie rule's own.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n, D)
+            As given.
+        rows : ndarray of shape (m,)
+        places : ndarray of shape (m,), optional
+            The point of each row; without it, the first is everyone's.
+        shift : ndarray of shape (D,), optional
+            A perturbation: of the points moved by it.
+
+        Returns
+        -------
+        distances, lengths : ndarrays of shape (m,)
+            The latter are σ times the length of the difference (and of the perturbation): the error of the former is
+            at most :meth:`arml.knn.rounding.Rounding.measured` of the root and the length. No pair's depend on others.
+        """
+        distances, sizes = np.empty(rows.size), np.empty(rows.size)
+        step = max(_BLOCK, _PAIRS // self.n_features)
+        for start in range(0, rows.size, step):
+            part = slice(start, start + step)
+            ways = self.points[self.order[rows[part]]] - (points[:1] if places is None else points[places[part]])
+            if shift is not None:
+                ways -= shift
+            if self.metric.is_identity:
+                images = ways
+            else:
+                images = _fixed_product(ways, self.metric.components, _BLOCK)
+            distances[part] = np.square(images).sum(axis=1)
+            if self.metric.is_identity:
+                sizes[part] = np.sqrt(distances[part])
+            else:
+                sizes[part] = lengths(self.metric.sigma_max * ways)
+        if shift is not None:
+            sizes += self.metric.sigma_max * float(lengths(shift[None])[0])
+        return distances, sizes
+
+    def normals(
+        self, rows: NDArray[np.intp], others: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """M (x_i − x_j) of each pair from differences, shape (m, D), and by how much each is off, in ℓ2, shape (m,).
+
+        ``others`` has the shape of ``rows``, or (1,).
+        """
+        ways = self.points[self.order[rows]] - self.points[self.order[others]]
+        errors = self.rounding.rows * self.metric.sigma_max * lengths(self.metric.sigma_max * ways)
+        if self.metric.is_identity:
+            return ways, errors
+        components = self.metric.components
+        return _fixed_product(_fixed_product(ways, components, _BLOCK), components.T, _BLOCK), errors
+
     def nearest(
-        self, X: NDArray[np.float64], k: int, *, screen: NDArray[np.float64] | None = None
+        self,
+        X: NDArray[np.float64],
+        k: int,
+        *,
+        screen: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """The k nearest rows of each point under the tie rule: by distance, ties by training index.
+        """The k nearest rows of each point under the tie rule: of those that tie with the last, by training index.
 
         Parameters
         ----------
         X : ndarray of shape (n, D), not centred
         k : int
-        screen : ndarray of shape (n, N), optional
-            ``distances(centered(X))`` where the caller has it already.
+        screen : pair of ndarrays, optional
+            ``distances(centered(X))`` and ``screen_errors(centered(X))`` where the caller has them already.
 
         Returns
         -------
         distances : ndarray of shape (n, k)
-            Squared distances, each rounded to its row's quantum, ascending.
+            Squared distances as measured, ascending.
         rows : ndarray of shape (n, k)
             Rows of this set (``order[rows]`` are training indices). A point's row is the same in any batch.
         """
-        centered = self.centered(X)
         if screen is None:
-            screen = self.distances(centered)
-        quanta = self.quantum(centered)
-        u = self.transform(centered)
+            centered = self.centered(X)
+            screen = self.distances(centered), self.screen_errors(centered)
+        room = _CANDIDATES * screen[1]
+        limits = screen[0] + room
+        limits.partition(k - 1, axis=1)
+        room = room + limits[:, k - 1 : k]
+        places, candidates = np.divmod(np.flatnonzero(screen[0] <= room), self.n_train)
+        measured, sizes = self.measured(X, candidates, places)
+        ties = self.rounding.tied(measured, sizes)
+        ends = np.searchsorted(places, np.arange(1, X.shape[0] + 1))
         out_distance = np.empty((X.shape[0], k))
         out_row = np.empty((X.shape[0], k), dtype=np.intp)
-        kth = np.partition(screen, k - 1, axis=1)[:, k - 1]
-        for t, row in enumerate(screen):
-            candidates = np.flatnonzero(row <= kth[t] + _SCREEN * quanta[t])
-            exact = np.square(self.u[candidates] - u[t]).sum(axis=1)
-            steps = np.rint(exact / quanta[t])
-            best = np.lexsort((self.order[candidates], steps))[:k]
-            out_distance[t] = steps[best] * quanta[t]
-            out_row[t] = candidates[best]
+        start = 0
+        for t, end in enumerate(ends):
+            rows, d = candidates[start:end], measured[start:end]
+            last = np.partition(d, k - 1)[k - 1]
+            side = np.where(np.abs(d - last) <= ties[start:end], 0.0, d - last)  # nearer: below 0; ties: 0
+            chosen = np.lexsort((self.order[rows], np.sign(side)))[:k]
+            chosen = chosen[np.lexsort((self.order[rows[chosen]], d[chosen]))]
+            out_distance[t], out_row[t] = d[chosen], rows[chosen]
+            start = end
         return out_distance, out_row

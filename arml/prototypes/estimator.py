@@ -266,7 +266,7 @@ class RobustPrototypes(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type
         self.prototypes_: Floats = prototypes.astype(np.float32).astype(np.float64)
         self.prototype_labels_ = labels
         self.metric_ = MahalanobisMetric.euclidean(width) if components is None else MahalanobisMetric(components)
-        self.reference_ = ReferenceSet(self.prototypes_, labels, self.metric_, keep_points=True)
+        self.reference_ = ReferenceSet(self.prototypes_, labels, self.metric_)
         self.scaler_ = fit_scaler(None, self.prototypes_, getattr(self, "feature_names_in_", None))
 
     def _check_params(self, X: Floats) -> None:

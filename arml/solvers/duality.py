@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arml.solvers.perturbation import Norm
 from arml.solvers.qp import Dual
+
+Vector = NDArray[np.float64]
 
 __all__ = ["proved_norm"]
 
@@ -15,33 +18,33 @@ _SUM, _TERMS = (
     2.0,
     8,
 )  # sums of m products are off by m ε / 2 of their absolute values: four times that, and 8 for the rest
-_OFFSET = 2.0  # an offset of a pair is half a difference of squared distances: off by margin / 2
-_ROWS_OFF = 8.0  # a normal wᵢ − wⱼ is off by 2 w_error in ℓ2, stretch times that in ‖·‖_q; four times as much is taken
+_TINY = float(np.finfo(np.float64).tiny)
+_OFFSET = 2.0  # an offset of a pair is half a difference of squared distances: off by half the slack
+_ROWS_OFF = 4.0  # a normal off by so much in ℓ2 is off by stretch times that in ‖·‖_q; four times as much is taken
 _LENGTH = 2.0  # the dual length adds up D terms, each rounded once or twice
 
 
-def proved_norm(dual: Dual, norm: Norm, margin: float, w_error: float) -> float:
+def proved_norm(dual: Dual, norm: Norm, slack: Vector, errors: Vector) -> float:
     """The bound ‖δ‖_p ≥ [−bᵀλ]₊ / ‖Aᵀλ‖_q (Hölder) for every δ with Aδ ≤ b, rounding subtracted.
 
     Parameters
     ----------
     dual : Dual
-        Keys below 0 are faces of a box, known without error; the others are pairs of training points.
     norm : Norm
-    margin : float
-        What rounding may do to the differences of squared distances that make the offsets b of pairs.
-    w_error : float
-        What it may do to a row w of the reference set (ℓ2).
+    slack, errors : ndarrays of shape (m,)
+        For each multiplier, what is subtracted from the difference of squared distances that makes the offset b, and by
+        how much the normal may be off (ℓ2): 0 for faces of a box, known without error.
     """
-    weights = dual.multipliers
-    if not weights.size:
+    largest = float(dual.multipliers.max(initial=0.0))
+    if not 0.0 < largest < np.inf:
         return 0.0
-    on_pairs = float(weights[dual.keys >= 0].sum())
+    weights = dual.multipliers / largest
     count = _SUM * (weights.size + _TERMS) * _EPS
-    gain = -float(dual.offsets @ weights) - on_pairs * margin / _OFFSET
+    gain = -float(dual.offsets @ weights) - float(slack @ weights) / _OFFSET
     gain -= count * float(np.abs(dual.offsets) @ weights)
-    if gain <= 0.0:
+    if not gain > 0.0:
         return 0.0
-    blur = _ROWS_OFF * on_pairs * norm.stretch * w_error
+    blur = _ROWS_OFF * norm.stretch * float(errors @ weights)
     blur += (count + _LENGTH * norm.n_features * _EPS) * norm.dual_length(weights @ np.abs(dual.normals))
-    return gain / (norm.dual_length(weights @ dual.normals) + blur)
+    width = norm.dual_length(weights @ dual.normals) + blur
+    return gain / max(width, _TINY)

@@ -18,6 +18,8 @@ Vector = NDArray[np.float64]
 _STRETCH_UP = 1.0 + 1e-12  # one root
 _CORNER_UP = 1.0 + 1e-9  # a length of D numbers, each off by one rounding
 
+_SQUARES = 1e-130, 1e130  # entries whose squares, and sums of them, are numbers of full precision
+
 _CDIST = {1.0: "cityblock", np.inf: "chebyshev"}
 
 
@@ -53,15 +55,23 @@ class Norm:
 
     def length(self, v: Vector) -> float:
         """‖v‖_p of a vector."""
-        return float(np.linalg.norm(v, self.p))
+        return _length(v, self.p)
 
     def dual_length(self, v: Vector) -> float:
         """‖v‖_q of a vector."""
-        return float(np.linalg.norm(v, self.q))
+        return _length(v, self.q)
 
     def dual_distances(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[np.float64]:
         """‖a − b‖_q for rows a, b (p = 1 or inf): shapes (m, D), (n, D) → (m, n), from differences. O(m n D)."""
         return np.asarray(cdist(A, B, _CDIST[self.q]), dtype=np.float64)
+
+
+def _length(v: Vector, p: float) -> float:
+    """‖v‖_p, also where squares of its entries are no numbers."""
+    largest = float(np.abs(v).max(initial=0.0))
+    if p != 2.0 or _SQUARES[0] < largest < _SQUARES[1] or not 0.0 < largest < np.inf:
+        return float(np.linalg.norm(v, p))
+    return largest * float(np.linalg.norm(v / largest))
 
 
 def check_norm(norm: Any, n_features: int) -> Norm:

@@ -61,7 +61,7 @@ def search(point: Point, bounds: Vector, deadline: float) -> Outcome:
 class _Search:
     def __init__(self, point: Point, deadline: float) -> None:
         self.point = point
-        self.pairs = Pairs(point.query, point.margin)
+        self.pairs = Pairs(point.margins)
         self.deadline = deadline
         self.lower, self.upper = np.inf, np.inf
         self.negative, self.perturbation = -1, np.full(point.x.size, np.nan)
@@ -98,6 +98,7 @@ class _Search:
 
     def _refine(self, rows: Rows, bounds: Vector) -> Vector:
         """Sharpen the bounds of some negatives by the nearest positives instead of only the nearest one."""
+        self.point.sharpen(rows)
         out = bounds[rows]
         for start in range(0, rows.size, 4 * _CHUNK):
             part = slice(start, start + 4 * _CHUNK)
@@ -125,7 +126,7 @@ class _Search:
         entry = enter(self.point, j, self.upper, self.deadline)
         proved = bound
         for dual in entry.duals:
-            value = self.point.proved(dual)
+            value = self.point.proved(dual, j)
             if value > proved:
                 proved = value
                 self.solved.append((j, bound, dual))
