@@ -123,6 +123,8 @@ class BlockedBaseline(Baseline):
         if self.engine == "blocked":
             self._blocked_runner()
             check_device(self._device())
+            if self._device().split(":")[0] not in ("cpu", "cuda"):
+                raise ValueError(f"device must be 'cpu', 'auto' or a CUDA device (float64), got {self.device!r}")
 
     def _device(self) -> str:
         import torch

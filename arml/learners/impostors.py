@@ -166,11 +166,23 @@ class Impostors:
     def _view(self, L: Tensor) -> _View:
         mapped = self.points @ L.T
         margins = torch.empty(self.targets.shape, dtype=torch.float64, device=self.points.device)
-        for column in range(self.targets.shape[1]):
-            margins[:, column] = 1 + (mapped[self.targets[:, column]] - mapped).square().sum(dim=1)
+        size = max(1, self._entries // (self.targets.shape[1] * L.shape[0]))
+        for a in range(0, len(mapped), size):
+            some = slice(a, a + size)
+            lengths = torch.linalg.vector_norm(mapped[self.targets[some]] - mapped[some, None], dim=2)
+            margins[some] = 1 + lengths.square_()
         largest = float(mapped.square().sum(dim=1).max()) + float((L @ self._mean).square().sum())
         rounding = 32 * (sum(L.shape) + 8) * _EPS * (1 + largest)
         return _View(L, mapped, margins, margins.sqrt(), rounding)
+
+    def _distances(self, view: _View, i: Tensor, j: Tensor) -> Tensor:
+        """Squared distances of pairs, by differences."""
+        size = max(1, self._entries // view.mapped.shape[1])
+        lengths = torch.empty(len(i), dtype=torch.float64, device=i.device)
+        for a in range(0, len(i), size):
+            some = slice(a, a + size)
+            torch.linalg.vector_norm(view.mapped[i[some]] - view.mapped[j[some]], dim=1, out=lengths[some])
+        return lengths.square_()
 
     def _close_calls(self, view: _View, i: Tensor, j: Tensor) -> Tensor:
         """Which of the margins of i and j these pairs invade, (P, 2 k), where rounding decides."""
@@ -202,11 +214,10 @@ class Impostors:
         k = self.targets.shape[1]
         edges = torch.zeros((len(self.points), k), dtype=torch.float64, device=self.points.device)
         crossed: list[tuple[Tensor, Tensor, Tensor]] = []
-        size = max(1, self._entries // (4 * view.mapped.shape[1]))
-        for a in range(0, count, size):
-            some = slice(a, min(a + size, count))
+        for a in range(0, count, self._entries):
+            some = slice(a, min(a + self._entries, count))
             i, j, known = reference.i[some].long(), reference.j[some].long(), reference.invaded[some]
-            distances = (view.mapped[i] - view.mapped[j]).square().sum(dim=1)
+            distances = self._distances(view, i, j)
             invaded, close = view.invaded(i, j, distances)
             if bool(close.any()):
                 invaded[close] = self._close_calls(view, i[close], j[close])

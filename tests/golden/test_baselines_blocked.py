@@ -72,3 +72,23 @@ def test_lmnn_on_all_points_gives_the_papers_row(name):
     assert set(exact.status) <= {"exact", "misclassified"}
     measured = [round(float((exact.lower <= r).mean()), 3) for r in radii(name)]
     assert measured == paper_row(name, "exact", "lmnn")
+
+
+@pytest.mark.xdist_group("golden usps")
+def test_the_benchmark_of_devices_writes_its_table(tmp_path):
+    from tests.benchmarks.gpu import main
+
+    sizes = ["--sizes", "200", "500", "--max-iter", "5"]
+    assert main(["--device", "cpu", "--data", "pendigits", "usps", "--out", str(tmp_path / "gpu.md"), *sizes]) == 0
+    lines = (tmp_path / "gpu.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
+    rows = [row for row in rows if row[0] in ("pendigits", "usps")]
+    assert [row[:5] for row in rows] == [
+        ["pendigits", "200", "16", "NCA", "5"],
+        ["pendigits", "200", "16", "LMNN", "4"],
+        ["usps", "500", "256", "NCA", "5"],
+        ["usps", "500", "256", "LMNN", "4"],
+    ]
+    assert all(float(row[6]) >= 0 and float(row[7]) < 1e-6 for row in rows)
+    with pytest.raises(SystemExit):
+        main(["--data", "usps", "--sizes", "1", "2"])

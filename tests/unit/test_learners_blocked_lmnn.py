@@ -11,11 +11,12 @@ import metric_learn
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from arml.errors import DataError
 from arml.learners import blocked_lmnn, impostors, targets
 from arml.learners.base import LearningError
-from arml.learners.baselines import LMNN
+from arml.learners.baselines import LMNN, NCA
 from arml.learners.impostors import Impostors
 from arml.learners.targets import close_calls, target_neighbours
 
@@ -237,3 +238,13 @@ def test_memory_stays_within_the_estimate() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     peak, estimated = map(float, done.stdout.split())
     assert peak < estimated < 0.6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", sorted(DATA))
+@pytest.mark.parametrize("learner", [NCA(device="cuda"), LMNN(device="cuda", max_iter=101)], ids=["nca", "lmnn"])
+def test_a_gpu_gives_the_same_metric(learner: NCA | LMNN, name: str) -> None:
+    X, y = DATA[name]()
+    M = learner.fit(X, y).get_mahalanobis_matrix()
+    expected = clone(learner).set_params(device="cpu").fit(X, y).get_mahalanobis_matrix()
+    np.testing.assert_allclose(M, expected, rtol=0, atol=1e-6)

@@ -136,6 +136,7 @@ def test_parameters_of_the_engines_are_checked(tmp_path: Path) -> None:
     for params, words in (
         ({"engine": "gpu"}, "blocked, metric-learn"),
         ({"device": "abacus"}, "'cpu' always can"),
+        ({"device": "meta"}, "or a CUDA device .float64., got 'meta'"),
         ({"engine": "metric-learn", "checkpoint": tmp_path / "x"}, "checkpoint is for engine='blocked'"),
         ({"checkpoint": tmp_path / "x", "random_state": None}, "checkpoint needs a random_state"),
         ({"verbose": "yes"}, "verbose must be True or False"),
