@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,77 @@ def test_windows_give_what_rows_give(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(bounds, "_through_windows", bounds._through_rows)
             assert np.allclose(with_windows, score_bounds(network, X, y, 0.05), atol=1e-10)
+
+
+def matrices(network: NetworkClassifier) -> list[tuple[Any, Any]]:
+    """Every layer as a matrix and a bias, convolutions too: what it does to the unit vectors."""
+    layers = network.network_.to("cpu", torch.float64).layers
+    width, found = network.n_features_in_, []
+    for layer in layers:
+        bias = layer(torch.zeros(1, width, dtype=torch.float64))
+        found.append(((layer(torch.eye(width, dtype=torch.float64)) - bias).T.numpy(), bias[0].numpy()))
+        width = layer.n_outputs
+    return found
+
+
+def plain_crown(layers: list[tuple[Any, Any]], x: Any, radius: float, rows: Any) -> Any:
+    """CROWN by the book (Zhang et al. 2018), one point: lower bounds of rows @ scores, each ReLU's range by CROWN too.
+
+    Ranges that interval propagation settles are its own, as auto_LiRPA has them.
+    """
+    lines: list[tuple[Any, Any, Any]] = []
+
+    def lowest(A: Any, c: Any, depth: int) -> Any:
+        for (W, b), (below, above, offset) in zip(layers[:depth][::-1], lines[:depth][::-1], strict=True):
+            c = c + np.minimum(A, 0) @ offset
+            A = np.where(A > 0, A * below, A * above)
+            c, A = c + A @ b, A @ W
+        return A @ x + c - radius * np.linalg.norm(A, axis=1)
+
+    low, high = x, x
+    for depth, (W, b) in enumerate(layers[:-1]):
+        if depth == 0:
+            reach = radius * np.linalg.norm(W, axis=1)
+            least, most = W @ x + b - reach, W @ x + b + reach
+            own_low, own_high = least, most
+        else:
+            middle, half = W @ (low + high) / 2 + b, np.abs(W) @ (high - low) / 2
+            own_low, own_high = middle - half, middle + half
+            mixed = (own_low < 0) & (own_high > 0)
+            least, most = (
+                np.where(mixed, lowest(W, b, depth), own_low),
+                np.where(mixed, -lowest(-W, -b, depth), own_high),
+            )
+        mixed = (least < 0) & (most > 0)
+        chord = np.where(mixed, most / np.where(mixed, most - least, 1.0), least >= 0)
+        lines.append(
+            (np.where(mixed, most > -least, least >= 0).astype(float), chord, np.where(mixed, -chord * least, 0.0))
+        )
+        # its interval propagation takes the better of both
+        low, high = np.maximum(np.maximum(least, own_low), 0), np.maximum(np.minimum(most, own_high), 0)
+    W, b = layers[-1]
+    return lowest(rows @ W, rows @ b, len(layers) - 1)
+
+
+@pytest.mark.parametrize("side", [8, 11, 17])
+def test_crown_is_never_looser_than_crown_by_the_book(side: int) -> None:
+    """Where interval propagation is tighter at some ReLU, its line below may be another, and the end looser."""
+    rng = np.random.default_rng(side)
+    X, y = rng.random((120, side * side)), np.arange(120) % 3
+    X[np.arange(120), y] += 2
+    options: dict[str, Any] = {"channels": (3, 4), "hidden": (10, 8), "epochs": 6, "learning_rate": 0.01}
+    network = NetworkClassifier("cnn", batch_size=30, **options).fit(X, y)
+    X = X[:6]
+    y, layers = network.predict(X), matrices(network)
+    for radius in (0.05, 0.2, 0.5, 1.0, 2.0, 8.0):
+        found = score_bounds(network, X, y, radius)
+        for x, label, bounds_ in zip(X, y, found, strict=True):
+            rows = np.delete(np.eye(3)[int(label)] - np.eye(3), int(label), axis=0)
+            book = plain_crown(layers, x, radius, rows)
+            assert (bounds_ >= book - 1e-7 * (1 + np.abs(book))).all(), (radius, bounds_, book)
+            way = rng.normal(size=(300, side * side))
+            inside = x + radius * way / np.linalg.norm(way, axis=1, keepdims=True)
+            assert (network.decision_function(inside) @ rows.T >= bounds_).all()
 
 
 def test_wrong_predictions_and_ties_have_no_radius() -> None:
