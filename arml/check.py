@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
 from arml.certificate import Certificate, Malformed, Proof, Verdict, read_claim, shown
+from arml.check_distances import Distances, length, row_lengths
 from arml.knn.mahalanobis import as_metric
 from arml.validation import as_array, check_features, check_training_set
 
@@ -36,42 +36,32 @@ __all__ = ["Certificate", "CertificateChecker", "Proof", "Verdict", "check_certi
 Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# Soundness: the checker's own numbers, none of them the solvers'. ε is twice the unit roundoff u = 2⁻⁵³; a sum of m
-# products is off by m u times what it would be of absolute values, to first order.
-_EPS, _UNIT = 2.0**-52, 2.0**-53
+# Soundness: the checker's own numbers, none of them the solvers'. ε is twice the unit roundoff; a sum of m products is
+# off by m ε / 2 times what it would be of absolute values, to first order.
+_EPS = 2.0**-52
 _TERMS = 4  # for the few operations around a sum
-# ω(g, ℓ) = α g² + 2 h g + 2 h² of a distance g² = ‖G (xᵢ − x)‖² from differences of length ℓ / σ: a sum of r squares is
-# off by (r + 1) u of itself, the image by h = γ ℓ. γ = (D + 1) u ‖|G|‖ / σ and what differences and a shift add; under
-# the identity 2 u.
-_SQUARES, _IMAGE, _SHIFT = 6, 4, 2.0
 _TIES = 6.0  # the predictor takes for ties what differs by 5 (ωᵢ + ωⱼ) at most
 _LOST = 8.0  # that, ω for what is computed at x + δ, and ω for what is computed at x
-_ROWS_OFF = 8  # M (xᵢ − xⱼ): D + r roundings, and the rest
-_MEDIAN = 1000  # rows of which the center is the median, or up to twice as many
 _UP, _CORNER_UP = 1.0 + 1e-12, 1.0 + 1e-10  # two roots and their sum; a length of D numbers
 _BOX_ULPS = 4.0  # faces are off by one rounding, δ by one more, for each side of the comparison
 _CLOSE = 1e-6  # what "exact" may leave open, of the upper bound: a hundred times the solvers' tolerance
 _ROWS = 4096  # effort: rows of one matrix of distances
-# Far above what underflow loses of a length or of a squared one, far below what the solver accepts as data.
-_TINY, _TINY_SQUARED = 1e-300, 2.0**-1060
-_LOST_WIDTH = 1e-150  # of rows no longer than 1
-_HUGE = 1e151
-_SAFE = 1e-130, 1e130  # entries whose squares, and their sums, are numbers of full precision
+_TINY = 1e-300  # far above what underflow loses of a length
+_HUGE = 1e151  # lengths of images whose squares would overflow
 _DUAL = {1.0: np.inf, 2.0: 2.0, np.inf: 1.0}
-_DISTANCE = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}
 
 
 class _Point(NamedTuple):
     """One test point (x, and z less the center) and what is claimed about it.
 
-    ``d`` are squared distances, ``length`` what ω asks for, ``known`` where both are from differences of features;
+    ``d`` are squared distances, ``lengths`` what ω asks for, ``known`` where both are from differences of features;
     ``reach`` is σ times how far the claim goes in ℓ2.
     """
 
     x: Vector
     z: Vector
     d: Vector
-    length: Vector
+    lengths: Vector
     known: NDArray[np.bool_]
     reach: float
     label: Any
@@ -106,8 +96,8 @@ class CertificateChecker:
     Notes
     -----
     Cost of a check: O(N D) for the distances and the nearest of the pool, and O(p D) for each rival that those do not
-    keep away. Memory: one matrix like the training set, or two with another metric than the Euclidean; one more while
-    it is made.
+    keep away. Memory: one matrix like the training set beside the set itself, or two with another metric than the
+    Euclidean.
 
     Examples
     --------
@@ -124,25 +114,9 @@ class CertificateChecker:
     """
 
     def __init__(self, X_train: ArrayLike, y_train: ArrayLike, M: Any = None) -> None:
-        self.X, self.y = check_training_set(X_train, y_train)
-        metric = as_metric(M, self.X.shape[1])
-        self.G, self.sigma = metric.components, metric.sigma_max
-        rank, self.width = self.G.shape
-        share, self.identity = 1.0, metric.is_identity
-        if not self.identity:
-            spread = np.sqrt(np.prod([np.sqrt(np.abs(self.G).sum(a).max()) for a in (0, 1)]) ** 2)
-            share = float(spread) / self.sigma if self.sigma > 0.0 else 0.0
-        self.alpha = (rank + _SQUARES) * _UNIT
-        self.gamma = (_SHIFT if self.identity else self.width + _IMAGE) * _UNIT * share
-        self.rows = (rank + self.width + _ROWS_OFF) * _UNIT * share
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.center = np.median(self.X[:: max(1, len(self.X) // _MEDIAN)], axis=0)
-            centered = self.X - self.center
-            self.sizes = self.sigma * _row_lengths(centered)
-            self.u: Vector = centered if self.identity else centered @ self.G.T
-            w: Vector = centered if self.identity else self.u @ self.G
-        self.w_unit = float(np.abs(w).max()) or 1.0
-        self.w: Vector = w / self.w_unit
+        X, self.y = check_training_set(X_train, y_train)
+        self.distances = Distances(X, as_metric(M, X.shape[1]))
+        self.width, self.sigma = X.shape[1], self.distances.sigma
         self.classes = np.unique(self.y)
 
     def check(self, x: ArrayLike, label: Any, certificate: Certificate) -> Verdict:
@@ -167,7 +141,7 @@ class CertificateChecker:
         if not _among(label, self.classes):
             return Verdict(False, f"label {shown(label)} is unknown to the training set")
         at = self._point(point, label, c)
-        if not max(float(at.length.max()), at.reach) < _HUGE:
+        if not max(float(at.lengths.max()), at.reach) < _HUGE:
             return Verdict(False, "squares of the features overflow")
         flaw = self._upper_flaw(at) if c.upper < np.inf else ""
         if flaw or c.radius == 0:
@@ -208,12 +182,12 @@ class CertificateChecker:
         if not (_among(label, self.classes) and 1 <= n_neighbors <= self.y.size):
             return False
         # who may be one of the K nearest, as far as distances from the center tell; they are measured
-        z = point - self.center
-        d, far = self._distances(z), self.sizes + self.sigma * _length(z, 2.0)
-        doubt = (1.0 + _TIES) * self._rounding(np.sqrt(d), far)
+        z, distances = point - self.distances.center, self.distances
+        d, lengths = distances.screened(z), distances.sizes + self.sigma * length(z, 2.0)
+        doubt = (1.0 + _TIES) * distances.rounding(np.sqrt(d), lengths)
         rows = np.flatnonzero(d - doubt <= np.partition(d + doubt, n_neighbors - 1)[n_neighbors - 1])
-        d, far = self._differences(point, np.zeros(self.width), rows)
-        doubt = (1.0 + _TIES) * self._rounding(np.sqrt(d), far)
+        d, lengths = distances.measured(point, np.zeros(self.width), rows)
+        doubt = (1.0 + _TIES) * distances.rounding(np.sqrt(d), lengths)
         low, high = (np.partition(ends, n_neighbors - 1)[n_neighbors - 1] for ends in (d - doubt, d + doubt))
         sure, perhaps = d + doubt < low, d - doubt <= high
         codes = np.searchsorted(self.classes, self.y[rows])
@@ -236,60 +210,47 @@ class CertificateChecker:
 
     def _point(self, x: Vector, label: Any, c: Certificate) -> _Point:
         """Distances, and the box as seen from x."""
-        z = x - self.center
+        z = x - self.distances.center
         bounds = c.bounds if c.bounds is not None else (-np.inf, np.inf)
         low, high = np.minimum(bounds[0] - x, 0.0), np.maximum(bounds[1] - x, 0.0)
-        corner = _length(np.maximum(-low, high), c.norm) * _CORNER_UP
+        corner = length(np.maximum(-low, high), c.norm) * _CORNER_UP
         reach = min(c.radius, corner) * (float(np.sqrt(self.width)) if c.norm == np.inf else 1.0)
         reach = self.sigma * reach if np.isfinite(reach) else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            d, length = self._distances(z), self.sizes + self.sigma * _length(z, 2.0)
-        return _Point(x, z, d, length, np.zeros(d.size, bool), reach, label, c, _DUAL[c.norm], low, high, corner)
-
-    def _distances(self, z: Vector) -> Vector:
-        """Squared distances of centred z to the training set."""
-        return np.asarray(cdist((self.G @ z)[None], self.u, "sqeuclidean")[0], dtype=np.float64)
-
-    def _differences(self, x: Vector, delta: Vector, rows: Indices) -> tuple[Vector, Vector]:
-        """Squared distances of x + δ to some rows from differences of features, and the lengths for ω."""
-        ways = self.X[rows] - x - delta
-        images = ways if self.identity else ways @ self.G.T
-        length = _row_lengths(self.sigma * ways) + self.sigma * _length(delta, 2.0)
-        return np.square(images).sum(axis=1), length
+            d, lengths = self.distances.screened(z), self.distances.sizes + self.sigma * length(z, 2.0)
+        return _Point(x, z, d, lengths, np.zeros(d.size, bool), reach, label, c, _DUAL[c.norm], low, high, corner)
 
     def _measure(self, at: _Point, rows: Indices) -> None:
         """Take distances to some rows from differences."""
         rows = rows[~at.known[rows]]
-        at.d[rows], at.length[rows] = self._differences(at.x, np.zeros(self.width), rows)
+        at.d[rows], at.lengths[rows] = self.distances.measured(at.x, np.zeros(self.width), rows)
         at.known[rows] = True
-
-    def _rounding(self, g: Vector, length: Vector) -> Vector:
-        """ω."""
-        h = self.gamma * length
-        return np.asarray(self.alpha * g * g + 2.0 * h * (g + h) + _TINY_SQUARED)
 
     def _slack(self, at: _Point, rows: Indices) -> Vector:
         """What is subtracted from the distances' sides of a lower bound, as far as the claim goes."""
-        return _LOST * self._rounding(np.sqrt(at.d[rows]) + at.reach, at.length[rows] + 2.0 * at.reach)
+        return _LOST * self.distances.rounding(np.sqrt(at.d[rows]) + at.reach, at.lengths[rows] + 2.0 * at.reach)
 
     def _upper_flaw(self, at: _Point) -> str:
         """Why the perturbation does not prove the upper bound, "" if it does."""
         c, delta = at.claim, at.claim.perturbation
         if c.n_neighbors != 1:
             return f"no rule proves an upper bound with {c.n_neighbors} neighbours"
-        if _length(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
+        if length(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
             return f"the perturbation is longer than the upper bound {c.upper}"
+        moved = at.z + delta
+        far = self.distances.sizes + self.sigma * (length(moved, 2.0) + length(delta, 2.0))
+        if not far.max() < _HUGE:
+            return "squares of the features overflow at the perturbed point"
         if (delta < at.low * (1.0 + _BOX_ULPS * _EPS)).any() or (delta > at.high * (1.0 + _BOX_ULPS * _EPS)).any():
             return "the perturbation leaves the box"
         # who can be the nearest at x + δ, as far as distances from the center tell; they are measured
-        moved, positive = at.z + delta, self.y == at.label
-        d, far = self._distances(moved), self.sizes + self.sigma * (_length(moved, 2.0) + _length(delta, 2.0))
-        doubt = (1.0 + _TIES) * self._rounding(np.sqrt(d), far)
+        positive, d = self.y == at.label, self.distances.screened(moved)
+        doubt = (1.0 + _TIES) * self.distances.rounding(np.sqrt(d), far)
         rows = np.flatnonzero(d - doubt <= (d + doubt)[positive].min())
         if c.negative >= 0:
             rows = np.union1d(rows, [c.negative])
-        d, length = self._differences(at.x, delta, rows)
-        tie, own = _TIES * self._rounding(np.sqrt(d), length), positive[rows]
+        d, lengths = self.distances.measured(at.x, delta, rows)
+        tie, own = _TIES * self.distances.rounding(np.sqrt(d), lengths), positive[rows]
         wins = rows[~own & (d - tie <= (d + tie)[own].min())]
         if not wins.size:
             return "the perturbation brings no point of another class as near as the true class"
@@ -297,23 +258,16 @@ class CertificateChecker:
             return f"point {c.negative} does not win at the perturbed point"
         return ""
 
-    def _widen(self, q: float) -> float:
-        """What an ℓ2 error may amount to in ‖·‖_q."""
-        return float(np.sqrt(self.width)) if q == 1.0 else 1.0
-
     @np.errstate(over="ignore")  # a width of nothing
     def _ahead(self, at: _Point, pool: Indices, rivals: Indices, enough: int) -> Indices:
         """How many points of the pool each rival provably cannot come before, counted up to ``enough``; shape (N,)."""
         counts = np.zeros(self.y.size, dtype=np.intp)
-        off = self._widen(at.q) * self.rows * self.sigma
         for group in np.split(pool, range(enough, pool.size, 8)):  # most rivals need only the nearest
             gaps, widths = self._gaps(at, group, rivals)
             kept = at.proves(gaps / (2.0 * widths))
             doubtful = np.flatnonzero(counts[rivals] + kept.sum(axis=0) < enough)
             for some in np.array_split(doubtful, 1 + doubtful.size // _ROWS):
-                widths = cdist(self.w[group], self.w[rivals[some]], _DISTANCE[at.q]) * self.w_unit
-                blur = off * (self.sizes[group][:, None] + self.sizes[rivals[some]])
-                blur += (self.width + _TERMS) * _EPS * widths + _LOST_WIDTH * self.w_unit + _TINY
+                widths, blur = self.distances.widths(group, rivals[some], at.q)
                 kept[:, some] |= at.proves(gaps[:, some] / (2.0 * (widths + blur)))
                 # what rounding of points less the center may have spoilt is measured from differences
                 room = 2.0 * (self._slack(at, group)[:, None] + self._slack(at, rivals[some]))
@@ -328,7 +282,8 @@ class CertificateChecker:
         here, there = self._slack(at, group), self._slack(at, rivals)
         gaps = (at.d[rivals] - there) - (at.d[group] + here)[:, None]
         roots = np.sqrt(at.d[rivals] + there) + np.sqrt(at.d[group] + here)[:, None]
-        return gaps, self._widen(at.q) * self.sigma * roots * _UP + _TINY
+        stretch = float(np.sqrt(self.width)) if at.q == 1.0 else 1.0
+        return gaps, stretch * self.sigma * roots * _UP + _TINY
 
     def _measure_pairs(
         self,
@@ -345,16 +300,10 @@ class CertificateChecker:
         for first in range(0, i.size, _ROWS):
             part = slice(first, first + _ROWS)
             rows, others = group[i[part]], rivals[j[part]]
-            normals, errors = self._normals(rows, others)
-            widths = _row_lengths(normals, at.q) * (1.0 + (self.width + _TERMS) * _EPS) + self._widen(at.q) * errors
+            normals, errors = self.distances.normals(rows, others, at.q)
+            widths = row_lengths(normals, at.q) * (1.0 + (self.width + _TERMS) * _EPS) + errors
             gaps = (at.d[others] - self._slack(at, others)) - (at.d[rows] + self._slack(at, rows))
             kept[i[part], some[j[part]]] |= at.proves(gaps / (2.0 * (widths + _TINY)))
-
-    def _normals(self, rows: Indices, others: Indices) -> tuple[Vector, Vector]:
-        """M (x_i − x_j) from differences, and by how much each is off in ℓ2."""
-        ways = self.X[rows] - self.X[others]
-        errors = self.rows * self.sigma * _row_lengths(self.sigma * ways)
-        return (ways if self.identity else ways @ self.G.T @ self.G), errors
 
     def _check_exact(self, at: _Point, pool: Indices) -> Verdict:
         positives, negatives = pool[self.y[pool] == at.label], np.flatnonzero(self.y != at.label)
@@ -392,7 +341,7 @@ class CertificateChecker:
         faces[np.arange(proof.faces.size), proof.faces % width] = np.where(proof.faces < width, -1.0, 1.0)
         named = np.append(proof.positives, proof.negative).astype(np.intp)
         self._measure(at, np.unique(named))
-        normals, errors = self._normals(named[:-1], named[-1:])
+        normals, errors = self.distances.normals(named[:-1], named[-1:], at.q)
         slack = self._slack(at, named)
         A = np.vstack([normals, faces])
         b = np.concatenate(
@@ -405,9 +354,9 @@ class CertificateChecker:
         on_pairs = weights[:pairs]
         gain = -float(b @ weights) - float((slack[:-1] + slack[-1]) @ on_pairs) / 2.0
         gain -= count * _EPS * float(abs(b) @ weights)
-        blur = self._widen(at.q) * float(errors @ on_pairs) + _TINY
-        blur += (count + width) * _EPS * _length(abs(A).T @ weights, at.q)
-        return float(max(0.0, gain) / (_length(weights @ A, at.q) + blur))
+        blur = float(errors @ on_pairs) + _TINY
+        blur += (count + width) * _EPS * length(abs(A).T @ weights, at.q)
+        return float(max(0.0, gain) / (length(weights @ A, at.q) + blur))
 
     def _check_plurality(self, at: _Point, pool: Indices) -> Verdict:
         K, r, label = at.claim.n_neighbors, at.claim.radius, at.label
@@ -454,20 +403,6 @@ def _may_win(votes: Indices, tied: Indices, code: int, n_neighbors: int) -> bool
     room = np.minimum(more, tied)
     room[code] = 0
     return bool((np.delete(more, code) >= 0).all() and room.sum() >= places - taken)
-
-
-def _row_lengths(rows: Vector, q: float = 2.0) -> Vector:
-    """‖·‖_q of rows, also where squares of their entries are no numbers."""
-    largest = np.abs(rows).max(axis=1, initial=0.0)
-    scale = np.where((largest > _SAFE[0]) & (largest < _SAFE[1]) | (largest == 0.0), 1.0, largest)
-    return np.asarray(np.linalg.norm(rows / scale[:, None], q, axis=1) * scale)
-
-
-def _length(v: Vector, q: float) -> float:
-    """‖v‖_q."""
-    if not np.isfinite(v).all():
-        return float(np.inf)
-    return float(_row_lengths(v[None], q)[0])
 
 
 def _few(ahead: Indices, row_rank: int, column_rank: int) -> bool:

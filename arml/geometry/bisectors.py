@@ -67,43 +67,44 @@ class Pairs:
             if products is None:
                 products = reference.w[positives] @ reference.w[negatives].T
             squares = reference.w_sq[positives][:, None] + reference.w_sq[negatives] - 2.0 * products
-            np.maximum(squares, 0.0, out=squares)
-            coarse = self._coarse(squares, positives, negatives)
-            widths = np.sqrt(squares, out=squares)
+            doubtful = np.flatnonzero(squares * _COARSE_SQUARED < 2.0 * reference.blur_max)
+            widths = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
             widths *= _WIDTH
         else:
             widths = self.norm.dual_distances(reference.w[positives], reference.w[negatives])
             widths *= 2.0 + _SUM * (self.norm.n_features + _TERMS) * _EPS
             off = reference.row_errors(positives)[:, None] + reference.row_errors(negatives)
             off *= _ROWS_OFF * self.norm.stretch
-            coarse = widths * _COARSE < off
+            doubtful = np.flatnonzero(widths * _COARSE < off)
             widths += off
-        if coarse is not None:
-            self._measure(widths, coarse & (gaps > 0.0), positives, negatives)
+        doubtful = doubtful[gaps.ravel()[doubtful] > 0.0]
+        if doubtful.size:
+            self._measure(widths, doubtful, positives, negatives)
         return np.asarray(np.maximum(gaps, 0.0) / np.maximum(widths, _TINY))
 
-    def _coarse(
-        self, squares: NDArray[np.float64], positives: Rows | slice, negatives: Rows | slice
-    ) -> NDArray[np.bool_] | None:
-        """Which squared widths are mostly rounding, None where none is."""
-        blur, top = self.reference.blur, self.reference.blur_max
-        if squares.min(initial=np.inf) * _COARSE_SQUARED > 2.0 * top:
-            return None
-        return np.asarray(squares * _COARSE_SQUARED < blur[positives][:, None] + blur[negatives])
-
     def _measure(
-        self, widths: NDArray[np.float64], coarse: NDArray[np.bool_], positives: Rows | slice, negatives: Rows | slice
+        self,
+        widths: NDArray[np.float64],
+        doubtful: Rows,
+        positives: Rows | slice,
+        negatives: Rows | slice,
     ) -> None:
-        """2 ‖w_i − w_j‖_q, rounded up, from differences, where ``coarse``."""
-        rows = np.arange(self.reference.n_train)
-        own, rivals = rows[positives], rows[negatives]
-        places = np.argwhere(coarse)
-        for start in range(0, len(places), _AT_ONCE):
-            i, j = places[start : start + _AT_ONCE].T
-            normals, errors = self.reference.normals(own[i], rivals[j])
+        """2 ‖w_i − w_j‖_q, rounded up, from differences, where it is mostly rounding."""
+        reference, rows = self.reference, np.arange(self.reference.n_train)
+        places, rivals = np.divmod(doubtful, widths.shape[1])
+        own, others = rows[positives][places], rows[negatives][rivals]
+        if self.norm.is_euclidean:
+            squares = np.square(widths[places, rivals]) / 4.0
+            coarse = squares * _COARSE_SQUARED < reference.blur[own] + reference.blur[others]
+            places, rivals, own, others = places[coarse], rivals[coarse], own[coarse], others[coarse]
+        for start in range(0, own.size, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            normals, errors = reference.normals(own[part], others[part])
             found = lengths(normals) if self.norm.is_euclidean else np.linalg.norm(normals, self.norm.q, axis=1)
             found *= 2.0 + _SUM * (self.norm.n_features + _TERMS) * _EPS
-            widths[i, j] = np.minimum(widths[i, j], found + _ROWS_OFF * self.norm.stretch * errors)
+            found += _ROWS_OFF * self.norm.stretch * errors
+            i, j = places[part], rivals[part]
+            widths[i, j] = np.minimum(widths[i, j], found)
 
     def floors(self, rivals: Rows, kth: float) -> Vector:
         """A bound from distances alone: e_ij ≥ (√d_j − √d_i) / (2 σ_max) under ℓ2, shape (q,).

@@ -93,10 +93,12 @@ class Point:
 
     def half_spaces(self, rows: Rows, j: int) -> tuple[Matrix, Vector]:
         """A (m, D) and b (m,) of the cell of row j for positives ``rows``."""
-        self.sharpen(np.append(rows, j))
-        w = self.reference.w
-        A = self.reference.normals(rows, np.array([j]))[0] if self.fine else w[rows] - w[j]
-        return A, (self.d[rows] - self.d[j]) / 2.0
+        if self.fine:
+            self.margins.sharpen(np.append(rows, j))
+            normals, _ = self.reference.normals(rows, np.array([j]))
+        else:
+            normals = self.reference.w[rows] - self.reference.w[j]
+        return normals, (self.d[rows] - self.d[j]) / 2.0
 
     def excess(self, delta: Vector, j: int) -> Vector:
         """aᵢᵀδ − bᵢ for every positive: by how much each half-space is violated."""

@@ -42,6 +42,8 @@ class Query:
         Its place among the points asked about.
     point, x : ndarrays of shape (D,)
         As given, and less the center of the training points.
+    size : float
+        σ_max(G) times the length of ``x``.
     distances : ndarray of shape (N,)
         Squared, to all rows of the reference set: screened, but for those ``known``.
     known, lengths : ndarrays of shape (m,)
@@ -61,6 +63,7 @@ class Query:
     row: int
     point: Vector
     x: Vector
+    size: float
     distances: Vector
     known: Rows
     lengths: Vector
@@ -110,10 +113,9 @@ class Margins:
         reference = query.reference
         self._rounding = reference.rounding
         self._image = reference.metric.sigma_max * reach
-        size = reference.metric.sigma_max * float(lengths(query.x[None])[0])
         k, share = self._rounding.screened_lost
         with np.errstate(over="ignore"):
-            base = k * (reference.caps + size + 2.0 * self._image) + 4.0 * np.sqrt(self._rounding.floor)
+            base = k * (reference.caps + (query.size + 2.0 * self._image)) + 4.0 * np.sqrt(self._rounding.floor)
             self.screened: Vector = share * query.distances
             self.screened += base * base + share * self._image * self._image
         self.distances, self.slack = query.distances, self.screened
@@ -150,6 +152,8 @@ class QueryBatch:
     reference : ReferenceSet
     norm : Norm
     centered : ndarray of shape (n, D)
+    sizes : ndarray of shape (n,)
+        σ_max(G) times their lengths.
     distances, errors : ndarrays of shape (n, N), and (n, N) or (n, 1)
         Squared distances, and by how much each is off at most; those that screening leaves coarse are measured.
     """
@@ -159,6 +163,7 @@ class QueryBatch:
         self.reference, self.norm = queries.reference, queries.norm
         reference, points = queries.reference, queries.points[rows]
         self.centered: Matrix = reference.centered(points)
+        self.sizes: Vector = reference.metric.sigma_max * lengths(self.centered)
         self.distances: Matrix = reference.distances(self.centered)
         self.errors: Matrix = reference.screen_errors(self.centered)
         coarse = np.flatnonzero(self.distances < self.errors / _COARSE)
@@ -186,6 +191,7 @@ class QueryBatch:
                 row=row,
                 point=point,
                 x=self.centered[place],
+                size=float(self.sizes[place]),
                 distances=self.distances[place],
                 known=self._known[place][0],
                 lengths=self._known[place][1],

@@ -318,7 +318,8 @@ class ReferenceSet:
         -------
         distances, lengths : ndarrays of shape (m,)
             The latter are σ times the length of the difference (and of the perturbation): the error of the former is
-            at most :meth:`arml.knn.rounding.Rounding.measured` of the root and the length. No pair's depend on others.
+            at most :meth:`arml.knn.rounding.Rounding.measured` of the root and the length. With ``places``, no pair's
+            depend on others.
         """
         distances, sizes = np.empty(rows.size), np.empty(rows.size)
         step = max(_BLOCK, _PAIRS // self.n_features)
@@ -329,6 +330,8 @@ class ReferenceSet:
                 ways -= shift
             if self.metric.is_identity:
                 images = ways
+            elif places is None:
+                images = ways @ self.metric.components.T
             else:
                 images = _fixed_product(ways, self.metric.components, _BLOCK)
             distances[part] = np.square(images).sum(axis=1)

@@ -18,7 +18,7 @@ Vector = NDArray[np.float64]
 _STRETCH_UP = 1.0 + 1e-12  # one root
 _CORNER_UP = 1.0 + 1e-9  # a length of D numbers, each off by one rounding
 
-_SQUARES = 1e-130, 1e130  # entries whose squares, and sums of them, are numbers of full precision
+_SQUARES = 1e-130, 1e130  # lengths of which the squares of entries that matter are numbers of full precision
 
 _CDIST = {1.0: "cityblock", np.inf: "chebyshev"}
 
@@ -68,10 +68,11 @@ class Norm:
 
 def _length(v: Vector, p: float) -> float:
     """‖v‖_p, also where squares of its entries are no numbers."""
+    plain = float(np.linalg.norm(v, p))
+    if p != 2.0 or _SQUARES[0] < plain < _SQUARES[1]:
+        return plain
     largest = float(np.abs(v).max(initial=0.0))
-    if p != 2.0 or _SQUARES[0] < largest < _SQUARES[1] or not 0.0 < largest < np.inf:
-        return float(np.linalg.norm(v, p))
-    return largest * float(np.linalg.norm(v / largest))
+    return largest * float(np.linalg.norm(v / largest)) if 0.0 < largest < np.inf else plain
 
 
 def check_norm(norm: Any, n_features: int) -> Norm:
