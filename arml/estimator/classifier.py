@@ -140,6 +140,11 @@ class MahalanobisKNN(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type: 
         ------
         ValueError
             As the class says, and what an unfitted ``metric`` raises (:meth:`arml.learners.base.MetricLearner.fit`).
+
+        Warns
+        -----
+        UserWarning
+            A training row lies a million times farther out than most; the message has its number.
         """
         features = check_estimator_features(self, X, reset=True)
         labels = check_estimator_labels(self, y, len(features))
