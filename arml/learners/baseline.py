@@ -113,8 +113,6 @@ class BlockedBaseline(Baseline):
         check_choice("init", self.init, INITS)
         check_choice("engine", self.engine, ENGINES)
         check_flag("verbose", self.verbose)
-        if self.checkpoint is not None and self.engine != "blocked":
-            raise ValueError("checkpoint is for engine='blocked': metric-learn's fits cannot be interrupted")
         if self.checkpoint is not None and self.random_state is None:
             raise ValueError("checkpoint needs a random_state: what is random must be the same after a resume")
 

@@ -52,11 +52,11 @@ class NCA(BlockedBaseline):
         ``max_train`` of them.
     engine : str
         "blocked" (the algorithm in float64, in blocks of rows) or "metric-learn" (the library's own code: equal
-        results up to rounding).
+        results up to rounding; ``device`` and ``checkpoint`` mean nothing to it).
     device : str
-        Of "blocked": a torch device, or "auto": CUDA where there is one.
+        "cpu", a CUDA device as torch names it, or "auto": CUDA where there is one.
     checkpoint : str or path, optional
-        Of "blocked": a file for the state, written at most every 10 s and deleted at the end. Where it exists, the fit
+        A file for the state, written at most every 10 s and deleted at the end. Where it exists, the fit
         goes on from there and ends with the same bytes as if never stopped.
     verbose : bool
         Show how the fit proceeds.

@@ -84,14 +84,14 @@ def estimate_lmnn(n: int, width: int, sizes: Indices, max_iter: int, n_neighbors
 def estimate_blocked_lmnn(n: int, width: int, sizes: Indices, max_iter: int, n_neighbors: int) -> Estimate:
     """Some copies of the points, a block, and a list of the pairs near a margin, of at most 2²² while it grows.
 
-    Memory: an upper bound, since how many are listed is up to the data. Time: 6 ns a pair of different classes and
-    0.1 N D² + 0.15 D³ an iteration; measured over the first 200: 1.8 a pair (pendigits, D = 16), 6.5 (satimage, 36),
-    4.5 (usps, 256) in all, and less later.
+    Memory: an upper bound, since how many are listed is up to the data. Time: 3 ns a pair of different classes and
+    0.2 N D² + 0.15 D³ an iteration; measured, all in all: 0.8 a pair (pendigits, D = 16), 3.0 (satimage, 36), 5 (usps,
+    256; the formula gives 7).
     """
     pairs = (n**2 - float(np.square(sizes.astype(np.float64)).sum())) / 2
     lists = 80 * min(pairs, 2.0**22) + min(200 * pairs, 25 * _BLOCK)
     memory = 64 * n * (width + n_neighbors) + lists + 64 * width**2
-    nanoseconds = max_iter * (6 * pairs + 0.1 * n * width**2 + 0.15 * width**3)
+    nanoseconds = max_iter * (3 * pairs + 0.2 * n * width**2 + 0.15 * width**3)
     return Estimate(memory / _GIB, nanoseconds / _NS_PER_MINUTE)
 
 

@@ -20,13 +20,10 @@ import torch
 from torch import Tensor
 
 from arml.learners.base import Floats, Indices
-from arml.learners.targets import close_calls
+from arml.learners.margins import TargetedPoints, View
 
 __all__ = ["Impostors"]
 
-_EPS = float(np.finfo(np.float64).eps)
-# distances held at once, and numbers of points gathered at once
-_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 25}
 _LISTED = {"cpu": 1 << 21, "cuda": 1 << 25}  # pairs listed, at most
 _STEPS = (2.0, 100.0)  # a reference's budgets are so many steps' worth, at least and at most
 _SPARE = 1.2  # how much more a step may be than the one that budgets are made of
@@ -34,26 +31,10 @@ _SHARED = 0.3  # and how much of the mean of all points is added to each one's
 
 
 @dataclass
-class _View:
-    """The points under one L: mapped (N, r), margins 1 + d (N, k), their roots, and what rounding may hide."""
-
-    L: Tensor
-    mapped: Tensor
-    margins: Tensor
-    roots: Tensor
-    rounding: float
-
-    def invaded(self, i: Tensor, j: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of the margins of i and j pairs at these squared distances invade, (P, 2 k); for which it is close."""
-        excess = distances[:, None] - torch.hstack([self.margins[i], self.margins[j]])
-        return excess < 0, excess.abs().amin(dim=1) <= self.rounding
-
-
-@dataclass
 class _Reference:
     """What was found under L₀, and the pairs to look at again, by θ."""
 
-    view: _View
+    view: View
     step: Tensor
     steps: float
     beta: Tensor
@@ -66,9 +47,9 @@ class _Reference:
     j: Tensor
     invaded: Tensor
 
-    def theta_at(self, view: _View) -> float:
+    def theta_at(self, view: View) -> float:
         """The θ at which the budgets are used up under another L."""
-        if self.reach < 0:
+        if self.reach < 0 or view.rounding > 2 * self.view.rounding:
             return math.inf
         moved = torch.linalg.vector_norm(view.mapped - self.view.mapped, dim=1)
         shares = torch.stack([(moved / self.beta).max(), ((view.roots - self.view.roots).abs() / self.gamma).max()])
@@ -90,13 +71,9 @@ class Impostors:
     """
 
     def __init__(self, X: Floats, starts: Indices, targets: Indices, device: str = "cpu") -> None:
-        self._raw, self._starts, self._chosen = X, starts, targets
-        mean = X.mean(axis=0)
-        self._mean = torch.from_numpy(mean).to(device)
-        self.points = torch.from_numpy(X - mean).to(device)
-        self.targets = torch.from_numpy(targets).to(device)
-        kind = torch.device(device).type
-        self._entries, self._most = _ENTRIES[kind], _LISTED[kind]
+        self._all = TargetedPoints(X, starts, targets, device)
+        self.pulled = self._all.pulled
+        self._most = _LISTED[torch.device(device).type]
         self._pairs = (len(X) ** 2 - int(np.square(np.diff(starts)).sum())) // 2
         self._reference: _Reference | None = None
         self._steps = _STEPS[0]
@@ -121,7 +98,7 @@ class Impostors:
         -----
         Cost: O(N D r + N k r) and O(r) a pair looked at; for a new reference, O(N² r).
         """
-        view = self._view(L)
+        view = self._all.view(L)
         if self._reference is not None:
             theta = self._reference.theta_at(view)
             if theta <= self._reference.reach:
@@ -139,64 +116,19 @@ class Impostors:
 
     def restore(self, state: Mapping[str, Floats]) -> None:
         """Look at all pairs where the reference was."""
-        L, step = (torch.from_numpy(state[name]).to(self.points.device) for name in ("reference", "reference_step"))
-        self._refer(self._view(L), step, float(state["steps"][0]))
+        L, step = (
+            torch.from_numpy(state[name]).to(self._all.points.device) for name in ("reference", "reference_step")
+        )
+        self._refer(self._all.view(L), step, float(state["steps"][0]))
         self._steps = float(state["steps"][1])
 
-    def pulled(self, weights: Tensor | None = None) -> Tensor:
-        """Σ (xᵢ − xₜ)(xᵢ − xₜ)ᵀ over all targets, or times weights of shape (N, k); shape (D, D)."""
-        i = torch.arange(len(self.points), device=self.points.device).repeat_interleave(self.targets.shape[1])
-        t = self.targets.ravel()
-        if weights is None:
-            return self._outer(i, t, None)
-        there = weights.ravel().nonzero()[:, 0]
-        return self._outer(i[there], t[there], weights.ravel()[there])
-
-    def _outer(self, i: Tensor, j: Tensor, weights: Tensor | None) -> Tensor:
-        """Σ w (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ over pairs."""
-        total = torch.zeros((self.points.shape[1],) * 2, dtype=torch.float64, device=self.points.device)
-        size = max(1, self._entries // self.points.shape[1])
-        for a in range(0, len(i), size):
-            some = slice(a, a + size)
-            difference = self.points[i[some]] - self.points[j[some]]
-            weighted = difference if weights is None else difference * weights[some, None]
-            total += difference.T @ weighted
-        return total
-
-    def _view(self, L: Tensor) -> _View:
-        mapped = self.points @ L.T
-        margins = torch.empty(self.targets.shape, dtype=torch.float64, device=self.points.device)
-        size = max(1, self._entries // (self.targets.shape[1] * L.shape[0]))
-        for a in range(0, len(mapped), size):
-            some = slice(a, a + size)
-            lengths = torch.linalg.vector_norm(mapped[self.targets[some]] - mapped[some, None], dim=2)
-            margins[some] = 1 + lengths.square_()
-        largest = float(mapped.square().sum(dim=1).max()) + float((L @ self._mean).square().sum())
-        rounding = 32 * (sum(L.shape) + 8) * _EPS * (1 + largest)
-        return _View(L, mapped, margins, margins.sqrt(), rounding)
-
-    def _distances(self, view: _View, i: Tensor, j: Tensor) -> Tensor:
-        """Squared distances of pairs, by differences."""
-        size = max(1, self._entries // view.mapped.shape[1])
-        lengths = torch.empty(len(i), dtype=torch.float64, device=i.device)
-        for a in range(0, len(i), size):
-            some = slice(a, a + size)
-            torch.linalg.vector_norm(view.mapped[i[some]] - view.mapped[j[some]], dim=1, out=lengths[some])
-        return lengths.square_()
-
-    def _close_calls(self, view: _View, i: Tensor, j: Tensor) -> Tensor:
-        """Which of the margins of i and j these pairs invade, (P, 2 k), where rounding decides."""
-        where = (rows.cpu().numpy() for rows in (i, j))
-        told = close_calls(self._raw, view.L.cpu().numpy(), self._chosen, self._starts, *where)
-        return torch.from_numpy(told).to(i.device)
-
-    def _refer(self, view: _View, step: Tensor, steps: float) -> None:
+    def _refer(self, view: View, step: Tensor, steps: float) -> None:
         """Look at all pairs, and list those that a few more steps could change."""
         self._reference = None  # its memory is needed
-        before = self._view(view.L - step)
+        before = self._all.view(view.L - step)
         beta, gamma = torch.linalg.vector_norm(view.mapped - before.mapped, dim=1), (view.roots - before.roots).abs()
         beta, gamma = (steps * (_SPARE * moved + _SHARED * moved.mean()) for moved in (beta, gamma))
-        search = _Search(self, view, beta, gamma)
+        search = _Search(self._all, self._most, view, beta, gamma)
         search.run()
         theta, i, j, invaded = search.listed()
         self._reference = _Reference(
@@ -208,19 +140,19 @@ class Impostors:
             again = max(1, len(i)) / (steps * search.reach) * (100.0 + rank) / 2
             self._steps = min(max(math.sqrt(anew / again), _STEPS[0]), _STEPS[1])
 
-    def _look_again(self, reference: _Reference, view: _View, theta: float) -> tuple[int, Tensor]:
+    def _look_again(self, reference: _Reference, view: View, theta: float) -> tuple[int, Tensor]:
         """What has changed since the reference, among the pairs that may have."""
         count = int(torch.searchsorted(reference.theta, theta, right=True))
-        k = self.targets.shape[1]
-        edges = torch.zeros((len(self.points), k), dtype=torch.float64, device=self.points.device)
+        k = self._all.targets.shape[1]
+        edges = torch.zeros((len(self._all.points), k), dtype=torch.float64, device=self._all.points.device)
         crossed: list[tuple[Tensor, Tensor, Tensor]] = []
-        for a in range(0, count, self._entries):
-            some = slice(a, min(a + self._entries, count))
+        for a in range(0, count, self._all.entries):
+            some = slice(a, min(a + self._all.entries, count))
             i, j, known = reference.i[some].long(), reference.j[some].long(), reference.invaded[some]
-            distances = self._distances(view, i, j)
+            distances = self._all.distances(view, i, j)
             invaded, close = view.invaded(i, j, distances)
             if bool(close.any()):
-                invaded[close] = self._close_calls(view, i[close], j[close])
+                invaded[close] = self._all.close_calls(view, i[close], j[close])
             changed = (invaded != known).any(dim=1).nonzero()[:, 0]
             if len(changed):
                 i, j, change = i[changed], j[changed], invaded[changed].double() - known[changed].double()
@@ -229,16 +161,16 @@ class Impostors:
         if not crossed:
             return reference.active, reference.gradient
         i, j, change = (torch.cat(parts) for parts in zip(*crossed, strict=True))
-        gradient = reference.gradient + self.pulled(edges) - self._outer(i, j, change)
+        gradient = reference.gradient + self._all.pulled(edges) - self._all.outer(i, j, change)
         return reference.active + round(float(change.sum())), gradient
 
 
 class _Search:
     """One look at all pairs of different classes, a block of rows at a time."""
 
-    def __init__(self, owner: Impostors, view: _View, beta: Tensor, gamma: Tensor) -> None:
-        self._owner, self._view, self._beta, self._gamma = owner, view, beta, gamma
-        points = owner.points
+    def __init__(self, every: TargetedPoints, most: int, view: View, beta: Tensor, gamma: Tensor) -> None:
+        self._all, self._most, self._view, self._beta, self._gamma = every, most, view, beta, gamma
+        points = every.points
         self._squares = view.mapped.square().sum(dim=1, keepdim=True)
         self._left = torch.hstack([-2 * view.mapped, torch.ones_like(self._squares)])
         self._right = torch.hstack([view.mapped, self._squares]).T
@@ -254,18 +186,18 @@ class _Search:
 
     def run(self) -> None:
         """Look at them all; what rounding decides is set aside for the end."""
-        starts = self._owner._starts.tolist()
+        starts = self._all.starts
         for first, last in pairwise(starts[:-1]):
-            rows = max(1, self._owner._entries // (starts[-1] - last))
+            rows = max(1, self._all.entries // (starts[-1] - last))
             for a in range(first, last, rows):
                 self._block(a, min(a + rows, last), last)
         self._decide()
 
     def gradient(self) -> Tensor:
         """As :class:`Impostors` gives it."""
-        points = self._owner.points
+        points = self._all.points
         scatter = points.T @ (self._degree[:, None] * points) - self._moment - self._moment.T
-        return self._owner.pulled(self._edges) - scatter - self._scatter
+        return self._all.pulled(self._edges) - scatter - self._scatter
 
     def listed(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """θ in ascending order, i, j and the margins invaded now, of the pairs with a θ within reach."""
@@ -291,18 +223,20 @@ class _Search:
         invaded, close = view.invaded(i, j, distances)
         if bool(close.any()):
             self._close.append((i[close], j[close]))
-            if sum(len(some) for some, _ in self._close) > self._owner._most:
+            if sum(len(some) for some, _ in self._close) > self._most:
                 self._decide()
             i, j, distances, invaded = i[~close], j[~close], distances[~close], invaded[~close]
         i_in, j_in, weights = self._count(i, j, invaded)
         places, shape = torch.stack([i_in - a, j_in]), (b - a, len(self._degree))
         pushed = torch.sparse_coo_tensor(places, weights, shape, is_coalesced=True, check_invariants=False)
-        self._moment += self._owner.points[a:b].T @ (pushed @ self._owner.points)
+        self._moment += self._all.points[a:b].T @ (pushed @ self._all.points)
         self._degree.index_add_(0, i_in, weights).index_add_(0, j_in, weights)
         if self.reach > 0:
-            slack = (distances.clamp(min=0).sqrt()[:, None] - torch.hstack([view.roots[i], view.roots[j]])).abs()
+            lengths = distances.clamp(min=0).sqrt()[:, None]
+            hidden = 4 * view.rounding + view.rounding / lengths.clamp(min=math.sqrt(view.rounding))
+            slack = (lengths - torch.hstack([view.roots[i], view.roots[j]])).abs() - hidden
             budget = (beta[i] + beta[j])[:, None] + torch.hstack([gamma[i], gamma[j]])
-            self._list((slack.sub_(4 * view.rounding) / budget).amin(dim=1).clamp(min=0), i, j, invaded)
+            self._list((slack / budget).amin(dim=1).clamp(min=0), i, j, invaded)
 
     def _decide(self) -> None:
         """Take in the pairs set aside as too close to call: one question for all, whatever the size of a block."""
@@ -310,8 +244,8 @@ class _Search:
             return
         i, j = (torch.cat(parts) for parts in zip(*self._close, strict=True))
         self._close = []
-        invaded = self._owner._close_calls(self._view, i, j)
-        self._scatter += self._owner._outer(*self._count(i, j, invaded))
+        invaded = self._all.close_calls(self._view, i, j)
+        self._scatter += self._all.outer(*self._count(i, j, invaded))
         if self.reach > 0:
             self._list(torch.zeros(len(i), dtype=torch.float64, device=i.device), i, j, invaded)
 
@@ -328,7 +262,7 @@ class _Search:
         near = (theta <= self.reach).nonzero()[:, 0]
         self._found.append((theta[near], i[near].int(), j[near].int(), invaded[near]))
         self._listed += len(near)
-        if self._listed > 2 * self._owner._most:
+        if self._listed > 2 * self._most:
             self._thin()
 
     def _thin(self) -> None:
@@ -336,10 +270,10 @@ class _Search:
         if len(self._found) > 1:
             theta, i, j, invaded = (torch.cat(parts) for parts in zip(*self._found, strict=True))
             self._found = [(theta, i, j, invaded)]
-        if not self._found or len(self._found[0][0]) <= self._owner._most:
+        if not self._found or len(self._found[0][0]) <= self._most:
             return
         theta, i, j, invaded = self._found[0]
-        self.reach = float(theta.kthvalue(self._owner._most).values) * (1 - 1e-9)
+        self.reach = float(theta.kthvalue(self._most).values) * (1 - 1e-9)
         kept = (theta <= self.reach).nonzero()[:, 0]
         self._found = [(theta[kept], i[kept], j[kept], invaded[kept])]
         self._listed = len(kept)

@@ -14,7 +14,7 @@ import torch
 from sklearn.base import clone
 
 from arml.errors import DataError
-from arml.learners import blocked_lmnn, impostors, targets
+from arml.learners import blocked_lmnn, impostors, margins, targets
 from arml.learners.base import LearningError
 from arml.learners.baselines import LMNN, NCA
 from arml.learners.impostors import Impostors
@@ -100,7 +100,7 @@ def test_close_calls_are_the_librarys(L: np.ndarray, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("rank", [2, 5])
 def test_what_is_skipped_changes_nothing(entries: int, listed: int, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Along a wandering path, pair lists and all, the sums are those over all triples."""
-    monkeypatch.setitem(impostors._ENTRIES, "cpu", entries)
+    monkeypatch.setitem(margins.ENTRIES, "cpu", entries)
     monkeypatch.setitem(impostors._LISTED, "cpu", listed)
     looks = {"all": 0, "again": 0}
     for name, method in (("all", "_refer"), ("again", "_look_again")):

@@ -137,12 +137,13 @@ def test_parameters_of_the_engines_are_checked(tmp_path: Path) -> None:
         ({"engine": "gpu"}, "blocked, metric-learn"),
         ({"device": "abacus"}, "'cpu' always can"),
         ({"device": "meta"}, "or a CUDA device .float64., got 'meta'"),
-        ({"engine": "metric-learn", "checkpoint": tmp_path / "x"}, "checkpoint is for engine='blocked'"),
         ({"checkpoint": tmp_path / "x", "random_state": None}, "checkpoint needs a random_state"),
         ({"verbose": "yes"}, "verbose must be True or False"),
     ):
         with pytest.raises(ValueError, match=words):
             NCA(**params).fit(X, y)
+    theirs = NCA(engine="metric-learn", checkpoint=tmp_path / "x", max_iter=3).fit(X, y)  # as a pipeline asks for it
+    assert theirs.n_iter_ == 3 and not (tmp_path / "x").exists()
 
 
 def test_the_fit_shows_its_progress_where_it_is_asked_to(capsys: pytest.CaptureFixture[str]) -> None:
