@@ -52,8 +52,10 @@ class Distances:
     """
 
     def __init__(self, X: Vector, metric: MahalanobisMetric) -> None:
-        self._X, self._G, self.sigma, self._identity = X, metric.components, metric.sigma_max, metric.is_identity
-        rank, self.width = self._G.shape
+        self._X, self.sigma, self._identity = X, metric.sigma_max, metric.is_identity
+        rank, self.width = metric.rank, metric.n_features
+        # not used under the identity, of which no D × D matrix is made
+        self._G = np.zeros((0, self.width)) if self._identity else metric.components
         share = 1.0
         if not self._identity:
             columns, rows = (float(np.sqrt(np.abs(self._G).sum(axis=axis).max())) for axis in (0, 1))
@@ -74,7 +76,9 @@ class Distances:
 
     def screened(self, z: Vector) -> Vector:
         """Squared distances of a centred point to all N, from points less the center."""
-        return np.asarray(cdist((self._G @ z)[None], self._u, "sqeuclidean")[0], dtype=np.float64)
+        return np.asarray(
+            cdist((z if self._identity else self._G @ z)[None], self._u, "sqeuclidean")[0], dtype=np.float64
+        )
 
     def measured(self, x: Vector, delta: Vector, rows: Indices) -> tuple[Vector, Vector]:
         """Squared distances of x + δ to some rows from differences of features, and ℓ."""

@@ -220,7 +220,10 @@ def _code_of(workspace: Path) -> str:
     """What the points' results depend on: the code that their stages name, as git knows it."""
     stages = yaml12.read(workspace / "dvc.yaml")["stages"]
     deps = {
-        dep for name in leading_to(*READ) for dep in stages[name]["do"]["deps"] if dep.startswith(("arml", "flows"))
+        dep
+        for name in leading_to(*READ)
+        for dep in stages[name].get("do", stages[name])["deps"]
+        if dep.startswith(("arml", "flows"))
     }
     return _git(workspace, "rev-parse", *(f"HEAD:{dep}" for dep in sorted(deps)))
 

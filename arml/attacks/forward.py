@@ -100,7 +100,7 @@ class PrunedForward:
         self._width = min(n_train, max(width or 2 * self._k + 26, self._k))
         self._wide = min(n_train, max(wide or 1024, self._width))
         self._components = None if reference.metric.is_identity else reference.metric.components
-        n, (rank, n_features) = len(targets), reference.metric.components.shape
+        n, rank, n_features = len(targets), reference.metric.rank, reference.metric.n_features
         # one column more than the list, at infinity: so there is a (K+1)-th distance even for K = N;
         # nothing is beyond doubt until a row has its first anchor (beyond = -inf)
         columns = self._width + 1

@@ -77,6 +77,7 @@ class MahalanobisMetric:
 
     @property
     def components(self) -> NDArray[np.float64]:
+        """G, shape (r, D), read-only; of the Euclidean metric a new identity each time."""
         return _frozen(np.eye(self.n_features)) if self._components is None else self._components
 
     @classmethod

@@ -165,7 +165,7 @@ class ReferenceSet:
         self.check_sizes(self.sizes)
         alike = self.sizes.max() <= _ALIKE * np.median(self.sizes)
         self.caps: NDArray[np.float64] = self.sizes.max(keepdims=True) if alike else self.sizes
-        self.u = np.empty((X.shape[0], metric.components.shape[0]))
+        self.u = np.empty((X.shape[0], metric.rank))
         for rows, block in self._centered_blocks(X):
             self.u[rows] = block if metric.is_identity else block @ metric.components.T
         self.u_sq: NDArray[np.float64] = np.einsum("ij,ij->i", self.u, self.u)

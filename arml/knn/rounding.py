@@ -103,7 +103,7 @@ class Rounding:
 
 def rounding_of(metric: MahalanobisMetric) -> Rounding:
     """The bounds of a metric."""
-    rank, width = metric.components.shape
+    rank, width = metric.rank, metric.n_features
     alpha = (rank + _SUM) * _UNIT_ROUNDOFF
     floor = (rank + width) * _VANISHED
     if metric.is_identity:

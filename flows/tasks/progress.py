@@ -43,7 +43,7 @@ class Progress:
     @property
     def share(self) -> float:
         """Of the points, or else of the parts."""
-        return self.done_points / self.points if self.points else self.done / self.parts
+        return self.done_points / self.points if self.points else self.done / self.parts if self.parts else 1.0
 
     def add(self, points: int, cached: bool, weight: float = 0.0) -> None:
         """Another part is there, of so many points and such a weight; `cached` if nothing had to be computed."""

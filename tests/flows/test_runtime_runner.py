@@ -43,6 +43,7 @@ def test_time_left_follows_expected_costs_and_is_a_bound_where_they_are_unknown(
     known.add(0, True, costs["euclidean"])
     known.add(0, False, costs["nca"])
     assert known.line(10.0) == "train wide: 2/4 parts, 50 %, 1 reused, 1:10 left"  # 139 of it at 2 a second
+    assert Progress("tighten toy", 0, 0).share == 1.0  # switched off
     unknown = Progress("train wide", 4, 0, even=False)
     unknown.add(0, False)
     assert unknown.line(10.0) == "train wide: 1/4 parts, 25 %, at least 0:30 left"

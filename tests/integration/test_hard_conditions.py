@@ -75,8 +75,8 @@ def test_a_run_whose_time_is_up_says_what_is_left_and_the_next_goes_on(
     shutil.rmtree(study.path / "data/work/toy/attack")
     shutil.rmtree(study.path / ".dvc" / "cache")
     output = study.repro("--for", "0.02", code=75)
-    assert "error: attack toy: the time is up before it begins" in output
-    assert "[arml] the time is up; what was computed is kept" in output and "attack@toy" in output.splitlines()[-1]
+    assert ": the time is up before it begins" in output
+    assert "[arml] the time is up; what was computed is kept" in output and "attack@toy" in output
     study.repro("--until", "2999-01-01T00:00")
     assert study.computed_hashes() == finished[0].computed_hashes()
     assert "takes a positive number of minutes" in study.repro("--for", "-1", code=2)

@@ -123,7 +123,7 @@ def test_one_rerun_at_a_time_and_one_run_in_a_workspace(team: Workspace) -> None
     told, _ = running.communicate(timeout=300)
     assert running.returncode == 0, told
 
-    running = attacking(team, "dvc", "repro", steps=61)
+    running = attacking(team, "dvc", "repro", steps=2000)  # long enough for the other to come
     assert said in team.repro(code=2)
     told, _ = running.communicate(timeout=300)
     assert running.returncode == 0, told
