@@ -85,8 +85,8 @@ def estimate_blocked_lmnn(n: int, width: int, sizes: Indices, max_iter: int, n_n
     """Some copies of the points, a block, and a list of the pairs near a margin, of at most 2²² while it grows.
 
     Memory: an upper bound, since how many are listed is up to the data. Time: 3 ns a pair of different classes and
-    0.2 N D² + 0.15 D³ an iteration; measured, all in all: 0.8 a pair (pendigits, D = 16), 3.0 (satimage, 36), 5 (usps,
-    256; the formula gives 7).
+    0.2 N D² + 0.15 D³ an iteration; measured, all in all: 0.8 a pair (pendigits, D = 16), 3.0 (satimage, 36), 9 (usps,
+    256, on a busy core; the formula gives 7).
     """
     pairs = (n**2 - float(np.square(sizes.astype(np.float64)).sum())) / 2
     lists = 80 * min(pairs, 2.0**22) + min(200 * pairs, 25 * _BLOCK)
