@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap networks own toy test test-rest test-all nightly check bench bench-attacks bench-exact docs faults wheel clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks own toy test test-rest test-all nightly fuzz check bench bench-attacks bench-exact docs faults wheel clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make test       the tests that a change must pass, at most 10 minutes: unit, property, golden, a toy study"
 	@echo "make test-all   all tests, some 25 minutes: the pipeline under faults, schedules, sweeps, clusters; the wheel too"
 	@echo "make nightly    the tests by random examples other than make test's; SEED=… repeats a night"
+	@echo "make fuzz       random problems against brute force, ten million probes (minutes); SEED=… repeats a run"
 	@echo "make check      ruff and mypy"
 	@echo "make bench      time against a straightforward implementation; reports/benchmarks"
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
@@ -114,6 +115,9 @@ nightly: $(STAMP)
 	@seed=$${SEED:-$$(date +%s)}; echo "[nightly] seed $$seed: make nightly SEED=$$seed draws the same again"; \
 	  OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --dist loadgroup tests/unit tests/property \
 	  --hypothesis-profile nightly --hypothesis-seed $$seed
+
+fuzz: $(STAMP)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.fuzz --seed $${SEED:-$$(date +%s)} $(if $(PROBES),--probes $(PROBES))
 
 check: $(STAMP)
 	$(BIN)/ruff check .

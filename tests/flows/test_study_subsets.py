@@ -15,7 +15,12 @@ from arml.learners.guards import Estimate, Limits
 def test_the_default_study_fits_every_learner_on_all_points() -> None:
     """Which points a baseline is fitted on may not move when an estimate is calibrated again."""
     params = yaml.safe_load((Path(__file__).resolve().parents[2] / "params.yaml").read_text())["train"]
-    shapes = {"pendigits": (7494, 16, 10), "satimage": (4435, 36, 6), "splice-keel": (1000, 60, 2), "optdigits": (3823, 64, 10)}
+    shapes = {
+        "pendigits": (7494, 16, 10),
+        "satimage": (4435, 36, 6),
+        "splice-keel": (1000, 60, 2),
+        "optdigits": (3823, 64, 10),
+    }
     sizes = {}
     for method in ("nca", "lmnn", "itml", "lfda"):
         learner = make_learner(method, **params[method])
