@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from injection import STAGES, VICTIMS, Fault, campaign, told, wait_for
-from workspace import Workspace
+from workspace import Workspace, git
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -40,6 +40,7 @@ def test_killed_at_random_moments_the_study_ends_with_the_same_bytes(
             faults.append(fault)
         study.repro()
         assert study.computed_hashes() == finished[0].computed_hashes()
+        assert git("status", "--porcelain", cwd=study.path) == " M params.yaml\n"  # reports and dvc.lock are as committed
         assert not list((study.path / "data").rglob("*.tmp"))
         assert "nothing has changed" in study.repro()
     print(told(faults), flush=True)
