@@ -40,7 +40,8 @@ def test_killed_at_random_moments_the_study_ends_with_the_same_bytes(
             faults.append(fault)
         study.repro()
         assert study.computed_hashes() == finished[0].computed_hashes()
-        assert git("status", "--porcelain", cwd=study.path) == " M params.yaml\n"  # reports and dvc.lock are as committed
+        # reports and dvc.lock are as committed
+        assert git("status", "--porcelain", cwd=study.path) == " M params.yaml\n"
         assert not list((study.path / "data").rglob("*.tmp"))
         assert "nothing has changed" in study.repro()
     print(told(faults), flush=True)
