@@ -8,7 +8,7 @@ from arml.system.lazy import lazy
 
 if TYPE_CHECKING:
     from arml.prototypes.estimator import RobustPrototypes
-    from arml.prototypes.persistence import load_prototypes
+    from arml.prototypes.loading import load_prototypes
 
 __all__ = [
     "RobustPrototypes",
@@ -19,6 +19,6 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "RobustPrototypes": "arml.prototypes.estimator",
-        "load_prototypes": "arml.prototypes.persistence",
+        "load_prototypes": "arml.prototypes.loading",
     },
 )

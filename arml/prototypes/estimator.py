@@ -20,6 +20,7 @@ from arml.learners.arml import canonical_order
 from arml.learners.base import normalise
 from arml.learners.checks import check_rank
 from arml.learners.subsets import stratified_subset
+from arml.prototypes.persistence import read_prototypes, write_prototypes
 from arml.prototypes.start import STARTS, start_prototypes
 from arml.system.resources import Meter, single_threaded
 from arml.validation import (
@@ -424,15 +425,12 @@ class RobustPrototypes(RobustnessMixin, ClassifierMixin, BaseEstimator):  # type
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted classifier to the file ``path`` without pickle; :meth:`load` reads it.
 
-        Errors are those of :func:`arml.prototypes.persistence.save_prototypes`; NotFittedError before ``fit``.
+        Errors are those of :func:`arml.prototypes.persistence.write_prototypes`; NotFittedError before ``fit``.
         """
-        from arml.prototypes.persistence import save_prototypes
-
-        save_prototypes(self, path)
+        write_prototypes(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RobustPrototypes:
-        """What was saved in ``path``: :func:`arml.prototypes.persistence.load_prototypes`, with its errors."""
-        from arml.prototypes.persistence import load_prototypes
-
-        return load_prototypes(path)
+        """What was saved in ``path``: :func:`arml.prototypes.load_prototypes`, with its errors."""
+        model: RobustPrototypes = read_prototypes(path, cls)
+        return model

@@ -1,9 +1,13 @@
-"""Fitted prototypes as one file that anyone can read and nothing is unpickled from: an .npz of arrays and JSON."""
+"""Fitted prototypes as one file that anyone can read and nothing is unpickled from: an .npz of arrays and JSON.
+
+It knows no estimator: one is given to be written, and its class to be made again.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,10 +16,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from arml.errors import DataError
-from arml.prototypes.estimator import RobustPrototypes
 from arml.system.files import atomic_path
 
-__all__ = ["load_prototypes", "save_prototypes"]
+__all__ = ["read_prototypes", "write_prototypes"]
 
 FORMAT = 1
 _KIND = "prototypes"
@@ -23,15 +26,15 @@ _FACTS = ("n_iter_", "converged_", "n_features_in_", "seconds_", "cpu_seconds_",
 _ARRAYS = ("prototype_labels_", "classes_", "history_", "validation_history_")
 
 
-def save_prototypes(model: RobustPrototypes, path: str | os.PathLike[str]) -> None:
+def write_prototypes(path: str | os.PathLike[str], model: Any) -> None:
     """Write fitted prototypes: parameters, prototypes (float32, which is all they hold), labels, G and the record.
 
     Parameters
     ----------
-    model : RobustPrototypes
-        Fitted. Its labels must be numbers, booleans or strings.
     path : path
         Written as a whole or not at all; taken literally (no suffix is added).
+    model : RobustPrototypes
+        Fitted. Its labels must be numbers, booleans or strings.
 
     Raises
     ------
@@ -64,13 +67,15 @@ def save_prototypes(model: RobustPrototypes, path: str | os.PathLike[str]) -> No
         np.savez_compressed(stream, header=np.array(header), **arrays)
 
 
-def load_prototypes(path: str | os.PathLike[str]) -> RobustPrototypes:
-    """Read what :meth:`arml.RobustPrototypes.save` wrote: the same classifier, bit for bit.
+def read_prototypes(path: str | os.PathLike[str], kind: Callable[..., Any]) -> Any:
+    """Read what :func:`write_prototypes` wrote: the same classifier, bit for bit.
 
     Parameters
     ----------
     path : path
         No pickle is read from it.
+    kind : class
+        Of the estimator, called with its parameters.
 
     Returns
     -------
@@ -81,17 +86,6 @@ def load_prototypes(path: str | os.PathLike[str]) -> RobustPrototypes:
     ------
     DataError
         No such file, or not one of prototypes, or of a newer version.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from arml import RobustPrototypes
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "prototypes.npz"
-    ...     RobustPrototypes(n_prototypes=1, max_iter=5).fit([[0.0], [1.0], [4.0]], ["a", "a", "b"]).save(path)
-    ...     load_prototypes(path).predict([[1.0], [3.0]]).tolist()
-    ['a', 'b']
     """
     try:
         with np.load(Path(path), allow_pickle=False) as file:
@@ -104,7 +98,7 @@ def load_prototypes(path: str | os.PathLike[str]) -> RobustPrototypes:
         params = header["params"]
         if params["image_shape"] is not None:
             params["image_shape"] = tuple(params["image_shape"])
-        model = RobustPrototypes(**params)
+        model = kind(**params)
         prototypes, components = arrays.pop("prototypes_"), arrays.pop("components_", None)
         for name, value in {**header["facts"], **arrays}.items():
             setattr(model, name, value)

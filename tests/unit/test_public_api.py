@@ -36,6 +36,7 @@ USED_BY_PEOPLE = (
     "arml.knn.reference",
     "arml.prototypes",
     "arml.prototypes.estimator",
+    "arml.prototypes.loading",
     "arml.prototypes.persistence",
     "arml.estimator.robustness",
     "arml.estimator.scaling",
