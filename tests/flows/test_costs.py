@@ -77,6 +77,9 @@ def test_a_run_says_what_it_will_cost_and_which_fits_are_of_subsets(
     assert said[2].startswith("not counted, since never measured: ") and "certify 2" in said[2]
     assert len(said) == 3  # nothing is fitted again
     said = list(costs.lines(params, {"train@pendigits": []}, "mine"))
+    assert "fitted on subsets" not in said[-1]  # the study's limits allow all points
+    params["train"] = {**params["train"], "nca": {"max_train": 1500, "max_minutes": 0.1, "max_memory": 4}}
+    said = list(costs.lines(params, {"train@pendigits": []}, "mine"))
     assert said[-1] == "fitted on subsets: nca on pendigits 1500 of 7494"
     assert list(costs.lines(params, {"report": []}, "mine")) == []
 
