@@ -50,7 +50,7 @@ def test_names_of_the_package_are_explained(folder: Path) -> None:
     for name in arml.__all__:
         if not name.startswith("_"):
             first = (inspect.getdoc(getattr(arml, name)) or "").splitlines()[0]
-            assert re.split(":func:|`", first)[0].replace("*", "") in page, name
+            assert re.split(":func:|:meth:|`", first)[0].replace("*", "") in page, name
             assert name in index
 
 

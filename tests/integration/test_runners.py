@@ -77,14 +77,9 @@ def test_stages_by_a_cluster_of_this_machine_have_the_same_bytes(
 ) -> None:
     """And with other parts than those of the threads; test_injected_faults.py compares the whole study by processes."""
     same_parts = study.params()["run"]["shard_size"] == shard_size
-    made = (
-        "data/metrics/toy",
-        "data/work/toy/train",
-        *VERIFIED,
-        "data/work/toy/attack",
-        "data/results/toy/attacked.parquet",
-    )
-    without(study, *made, *VERIFIED, runner=runner, shard_size=shard_size)
+    trained = ("data/metrics/toy", "data/work/toy/train")
+    attacked = ("data/work/toy/attack", "data/results/toy/attacked.parquet")
+    without(study, *trained, *VERIFIED, *attacked, runner=runner, shard_size=shard_size)
     for stage in ("train", "verify", "attack"):
         assert f"2 workers of {runner}" in study.stage(stage, "--dataset", "toy")
     assert study.study_hashes() == finished[0].study_hashes()

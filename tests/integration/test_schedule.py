@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -123,8 +124,16 @@ def test_one_rerun_at_a_time_and_one_run_in_a_workspace(team: Workspace) -> None
     told, _ = running.communicate(timeout=300)
     assert running.returncode == 0, told
 
-    running = attacking(team, "dvc", "repro", steps=2000)  # long enough for the other to come
-    assert said in team.repro(code=2)
+    running = attacking(team, "dvc", "repro", steps=1000)
+    holder = team.path / ".dvc" / "tmp" / "arml.pid"
+    alive = {str(process.pid) for process in living_in(team.path)}
+    assert wait_for(lambda: holder.read_text().partition(",")[0] in alive, 60)
+    stage = int(holder.read_text().partition(",")[0])
+    os.kill(stage, signal.SIGSTOP)  # it would be over before the other has come
+    try:
+        assert said in team.repro(code=2)
+    finally:
+        os.kill(stage, signal.SIGCONT)
     told, _ = running.communicate(timeout=300)
     assert running.returncode == 0, told
 

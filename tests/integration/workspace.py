@@ -94,6 +94,7 @@ class Workspace:
         for room in (*(f"data/{room}" for room in COMPUTED), "data/timings", "reports", ".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(self.path / room, ignore_errors=True)
         (self.path / "dvc.lock").unlink(missing_ok=True)
+        git("checkout", "-q", "--", "data", cwd=self.path)  # what git keeps of a folder that may be empty
 
     def computed_hashes(self) -> dict[str, str]:
         """Of all that a study computes, its finished parts included."""
