@@ -35,10 +35,15 @@ _SETTINGS = {
 for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)
 
-# the server is on this machine: never ask a proxy for it; one that Prefect's client cannot speak to would end it
-for _name in [name for name in os.environ if name.lower() in ("all_proxy", "http_proxy", "https_proxy")]:
-    if os.environ[_name].lower().startswith("socks"):
-        del os.environ[_name]
+# Prefect's client cannot speak SOCKS and ends where it is told to, even though its server is on this machine: it is
+# not told to; git and DVC are (`flows.processes.commands.outer_environment`)
+SOCKS = {
+    name: os.environ.pop(name)
+    for name in list(os.environ)
+    if name.lower() in ("all_proxy", "http_proxy", "https_proxy") and os.environ[name].lower().startswith("socks")
+}
+
+# the server is on this machine: never ask a proxy for it
 for _name in ("NO_PROXY", "no_proxy"):
     _hosts = [h for h in os.environ.get(_name, "").split(",") if h]
     os.environ[_name] = ",".join(dict.fromkeys([*_hosts, "127.0.0.1", "localhost"]))

@@ -55,14 +55,15 @@ def add(file: Path, label: str | None, test: Path | None, settings: list[str]) -
         entry[key.strip()] = yaml12.parse(value, f"--set {setting}")
     from arml.datasets import load, spec_from_entry
 
-    if name in load_params()["datasets"] and (load_params()["datasets"][name] or {}).get("source") != "file":
+    known = load_params()["datasets"]
+    if name in known and (known[name] or {}).get("source") != "file":
         name = f"own-{name}"
     spec = spec_from_entry(name, entry)
     _bring(file, test)
     data = load(spec, own_dir=layout.own())  # what cannot be used is said now, and params.yaml stays as it was
     for told in data.notes:
         repro.say(f"{name}: {told}")
-    text = layout.PARAMS.read_text(encoding="utf-8")
+    text = yaml12.text_of(layout.PARAMS)
     changed = _with_entry(text, name, entry)
     check_params(yaml12.parse(changed))
     layout.PARAMS.write_text(changed, encoding="utf-8")

@@ -18,7 +18,7 @@ from typing import Any
 from arml.system.files import write_text
 from flows import costs, layout
 from flows.errors import BusyError, ParamsError, ServerError
-from flows.params import completed, load_params
+from flows.params import completed, load_params, yaml12
 from flows.processes import deadline, server, warm, watch
 from flows.processes.commands import (
     Stopped,
@@ -87,10 +87,9 @@ def bring_up_to_date(workspace: Path, study: str | None, dvc_arguments: list[str
 
 def complete(path: Path) -> Iterator[str]:
     """Write into params.yaml what it leaves out and DVC has to know, and say so."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    load_params(path)  # what is wrong with it is said first
+    text = yaml12.text_of(path)
     full, told = completed(text)
-    if told:
+    if full != text:
         write_text(path, full)
     yield from told
 

@@ -74,7 +74,8 @@ def completed(text: str) -> tuple[str, list[str]]:
     DVC keeps the value of every key that a result depends on, and takes the data sets of networks and running times
     from this file, so that what is a default for us must stand there for it.
     """
-    content, full = yaml12.edited(text), check_params(yaml12.parse(text))
+    full = check_params(yaml12.parse(text))  # first: what is wrong is said here
+    content = yaml12.edited(text)
     told, added = strangers(content), []
     for name, value in full.items():
         if name not in content:

@@ -31,15 +31,19 @@ def read(path: Path) -> Any:
     ParamsError
         It is missing, not text, or not YAML; the line, and what to do, are named.
     """
+    return parse(text_of(path), path.name)
+
+
+def text_of(path: Path) -> str:
+    """A file as text; ParamsError where it is missing or not UTF-8."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ParamsError(f"cannot read {path}: {error.strerror}; run from a full checkout") from error
     except UnicodeDecodeError as error:
         raise ParamsError(
             f"{path.name} is not valid YAML: byte {error.start} is not UTF-8; save it as UTF-8"
         ) from error
-    return parse(text, path.name)
 
 
 def parse(text: str, name: str = "params.yaml") -> Any:

@@ -15,7 +15,7 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
-from flows import params
+from flows import SOCKS, params
 from flows.errors import BusyError
 from flows.processes import watch
 
@@ -24,9 +24,14 @@ def dvc_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", *arguments]
 
 
+def outer_environment() -> dict[str, str]:
+    """The environment as it was given to this process, proxies of the network included: for git, and for DVC."""
+    return {**os.environ, **SOCKS}
+
+
 def stage_environment() -> dict[str, str]:
     """The stages' environment: this interpreter first on the path, the workspace's own code before any other."""
-    environment = {k: v for k, v in os.environ.items() if k != params.CHECKED}
+    environment = {k: v for k, v in outer_environment().items() if k != params.CHECKED}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

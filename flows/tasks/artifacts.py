@@ -35,17 +35,14 @@ class LiveShare:
         self.key, self.told = key("progress", stage, dataset), 0.0
         self.artifact: Any = None
 
-    def end(self, share: float, line: str) -> None:
-        """The stage has ended, well or not: whatever was told last, the bar says so now."""
-        self.told = -SECONDS_BETWEEN
-        self.show(share, line)
-
     def show(self, share: float, line: str) -> None:
         """Tell the server, unless it has just been told: the share, and rate and time left in words."""
-        now = time.monotonic()
-        if share < 1 and now - self.told < SECONDS_BETWEEN:
-            return
-        self.told = now
+        if time.monotonic() - self.told >= SECONDS_BETWEEN:
+            self.end(share, line)
+
+    def end(self, share: float, line: str) -> None:
+        """Tell it whatever was told last: the stage has ended, well or not."""
+        self.told = time.monotonic()
         if self.artifact is None:
             self.artifact = create_progress_artifact(100 * share, key=self.key, description=line)
         else:

@@ -123,15 +123,7 @@ def run_parts(
     progress.close()
     words = f"{len(failures)} of {len(parts)} parts failed, or were left" if failures else "ended"
     live.end(progress.share, f"{progress.line(time.monotonic() - progress.begun)}; {words}")
-    late = [name for name, cause in failures.items() if isinstance(cause, TimeUpError)]
-    if late and len(late) == len(failures):
-        raise TimeUpError(f"{stage} {dataset}: the time is up, and {len(late)} of {len(parts)} parts are left")
-    if failures:
-        name, cause = next(iter(failures.items()))
-        sort = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
-        raise StageError(
-            f"{stage} {dataset}: {len(failures)} of {len(parts)} parts failed; {name}: {sort}{cause}"
-        ) from cause
+    require_all(f"{stage} {dataset}", len(parts), failures)
     for job in jobs:
         read_record(records / f"{job.name}.json", job.key)
     records.mkdir(parents=True, exist_ok=True)  # there is nothing in it where a stage is switched off
@@ -139,6 +131,17 @@ def run_parts(
     for written in {folder, *(p.output.parent for p in parts)}:
         prune(written, kept)
     return [part.output for part in parts]
+
+
+def require_all(stage: str, number: int, missing: Mapping[str, BaseException]) -> None:
+    """StageError where one of `number` parts failed, else TimeUpError where some were left: `missing`, by name."""
+    failed = {name: cause for name, cause in missing.items() if not isinstance(cause, TimeUpError)}
+    if failed:
+        name, cause = next(iter(failed.items()))
+        sort = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
+        raise StageError(f"{stage}: {len(failed)} of {number} parts failed; {name}: {sort}{cause}") from cause
+    if missing:
+        raise TimeUpError(f"{stage}: the time is up, and {len(missing)} of {number} parts are left")
 
 
 _LEAST = 1.0  # seconds: what is done in a moment says nothing about the rest

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows import layout
 from flows.errors import CheckoutError
-from flows.processes.commands import dvc_command, stage_environment
+from flows.processes.commands import dvc_command, outer_environment, stage_environment
 
 BRANCH = "scheduled"  # in this project's repository: a commit for each rerun that changed something
 RESULTS = ("dvc.lock", "reports")  # what a rerun changes in tracked files
@@ -34,6 +34,7 @@ def git(*arguments: str, folder: Path | None = None, given: str | None = None) -
     done = subprocess.run(
         ["git", *_IDENTITY, *arguments],
         cwd=folder,
+        env=outer_environment(),
         capture_output=True,
         text=True,
         input=given,

@@ -170,7 +170,7 @@ def test_a_live_share_is_made_once_and_then_moved(monkeypatch: pytest.MonkeyPatc
     live = artifacts.LiveShare("verify", "toy")
     live.show(0.25, "early")
     live.show(0.5, "too soon")
-    live.show(1.0, "done")
+    live.end(1.0, "done")
     assert calls == [("new", 25.0), ("id", 100.0, "done")]
     live.end(0.5, "1 of 2 parts failed")
     assert calls[-1] == ("id", 50.0, "1 of 2 parts failed")

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from flows.errors import TimeUpError
+from flows.errors import StageError, TimeUpError
 from flows.processes import deadline
 from flows.tasks.job import Identity, Job, execute
+from flows.tasks.parts import require_all
 
 
 def test_minutes_and_times_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +49,12 @@ def test_a_part_does_not_begin_once_the_time_is_up(tmp_path: Path) -> None:
     with pytest.raises(TimeUpError):
         execute(job, lambda job: begun.append(job))
     assert not begun and not list(tmp_path.iterdir())
+
+
+def test_a_stage_whose_time_is_up_says_how_many_parts_are_left_and_one_that_failed_says_why() -> None:
+    left = {"arml-1-0": TimeUpError("the time is up"), "nca-1-0": TimeUpError("the time is up")}
+    require_all("verify toy", 9, {})
+    with pytest.raises(TimeUpError, match=r"^verify toy: the time is up, and 2 of 9 parts are left$"):
+        require_all("verify toy", 9, left)
+    with pytest.raises(StageError, match=r"^verify toy: 1 of 9 parts failed; lmnn-1-0: KeyError: 'x'$"):
+        require_all("verify toy", 9, {**left, "lmnn-1-0": KeyError("x")})

@@ -20,10 +20,10 @@ from flows.runners import ray as ray_runner
 from flows.runners.processes import ProcessRunner
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a fork server is shared on Linux alone")
 def test_the_fork_server_can_be_shared_on_every_version_that_is_supported() -> None:
-    assert sys.version_info[:2] in forkserver.TRIED and forkserver.usable()
-    assert warm.command(["dvc"])[1:] == ["-m", "flows.processes.warm", "dvc"]
+    linux = sys.platform == "linux"  # elsewhere none is shared
+    assert sys.version_info[:2] in forkserver.TRIED and forkserver.usable() == linux
+    assert warm.command(["dvc"])[1:] == (["-m", "flows.processes.warm", "dvc"] if linux else [])
 
 
 @pytest.mark.parametrize(

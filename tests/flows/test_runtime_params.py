@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from flows import layout
+from flows import layout, repro
 from flows import params as params_module
 from flows.errors import ParamsError
 from flows.params import yaml12
@@ -225,6 +225,17 @@ def test_a_missing_file_or_other_bytes_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes("seed: 1  # für".encode("latin-1"))
     with pytest.raises(ParamsError, match="byte 12 is not UTF-8; save it as UTF-8"):
         params_module.load_params(tmp_path / "params.yaml")
+
+
+def test_the_main_command_says_what_is_wrong_before_it_completes_anything(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    for content in (b"datasets: {pendigits: {}}\nmethods: [svm]\n", "a: f\u00fcr".encode("latin-1")):
+        file.write_bytes(content)
+        with pytest.raises(ParamsError):
+            list(repro.complete(file))
+        assert file.read_bytes() == content
+    file.write_text("datasets: {pendigits: {}}\nmethods: [arml]\n")
+    assert len(list(repro.complete(file))) == 1 and "tighten:" in file.read_text() and not list(repro.complete(file))
 
 
 def described(model: type[BaseModel], where: str = "") -> Iterator[tuple[str, str]]:

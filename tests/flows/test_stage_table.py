@@ -84,7 +84,7 @@ def test_lists_of_stages_come_from_the_table() -> None:
 
 
 def test_no_other_module_lists_stages() -> None:
-    """Two names of stages (never fewer than three) side by side in a literal would be a second list."""
+    """Three names of stages side by side in a literal are a second list."""
     for path in sorted([*(ROOT / "arml").rglob("*.py"), *(ROOT / "flows").rglob("*.py")]):
         if path == ROOT / "arml/results/stages.py":
             continue

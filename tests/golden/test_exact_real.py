@@ -83,18 +83,19 @@ def learned_low_rank(X):
     return vectors[:, -rank:].T / values[-rank:, None] ** 0.25
 
 
-def agree(result, expected, floor):
+# under the low-rank metric, by place in the sample: the only radii (below a thousandth) of which rounding is over 1e-8
+BOUNDED = {"mnist": {174}, "fashion-mnist": {119}}
+
+
+def agree(result, expected, floor, bounded=()):
     """To 1e-7 relative. What arml subtracts from ``lower`` for rounding may show below floor / 1e-7, as ``floor``.
 
     Misclassified points and ties have radius 0 (the oracle's ties, up to rounding).
     """
     assert (expected > floor / 1e-7).sum() > N_POINTS / 2
     for t, value in enumerate(expected):
-        status = result.status[t]
-        near = (
-            status == "bounded" and value < floor / 1e-7
-        )  # then rounding is more than a hundred-millionth of the radius
-        assert status == "exact" or near or (status == "misclassified" and value < 1e-12), t
+        status = "bounded" if t in bounded else "exact"
+        assert result.status[t] == status or (result.status[t] == "misclassified" and value < 1e-12), t
         assert result.lower[t] == pytest.approx(value, rel=1e-7, abs=floor), t
         assert result.upper[t] == pytest.approx(value, rel=1e-7, abs=1e-12), t
 
@@ -112,7 +113,7 @@ def test_equals_an_independent_solver_under_a_learned_low_rank_metric(name):
     X, y, G = X[:N_POINTS], y[:N_POINTS], learned_low_rank(data.X_train)
     expected = Oracle(data.X_train, data.y_train, G).radii(X, y)
     floor = 1e-8 if G.shape[1] > 500 else 1e-9
-    agree(exact_radii(data.X_train, data.y_train, X, y, G.T @ G), expected, floor)
+    agree(exact_radii(data.X_train, data.y_train, X, y, G.T @ G), expected, floor, BOUNDED.get(name, ()))
 
 
 @pytest.mark.xdist_group("golden usps")

@@ -18,6 +18,8 @@ import pytest
 from injection import living_in, wait_for
 from workspace import BIN, Workspace
 
+from arml.results.stages import TABLE
+
 VERIFIED = ("data/certificates/toy/exact", "data/work/toy/verify", "data/results/toy/exact.parquet")
 # run inside the project: six tasks that want one of two devices, two threads each, three at a time
 PROBE = """
@@ -72,18 +74,21 @@ def without(study: Workspace, *made: str, **run: object) -> Workspace:
 
 
 @pytest.mark.parametrize(("runner", "shard_size"), [("dask", 11), ("ray", 16)])
-def test_stages_by_a_cluster_of_this_machine_have_the_same_bytes(
+def test_the_whole_study_by_a_cluster_of_this_machine_has_the_same_bytes(
     finished: tuple[Workspace, str], study: Workspace, runner: str, shard_size: int
 ) -> None:
-    """And with other parts than those of the threads; test_injected_faults.py compares the whole study by processes."""
+    """And with other parts than those of the threads, stage by stage; test_injected_faults.py compares processes."""
     same_parts = study.params()["run"]["shard_size"] == shard_size
-    trained = ("data/metrics/toy", "data/work/toy/train")
-    attacked = ("data/work/toy/attack", "data/results/toy/attacked.parquet")
-    without(study, *trained, *VERIFIED, *attacked, runner=runner, shard_size=shard_size)
-    for stage in ("train", "verify", "attack"):
-        assert f"2 workers of {runner}" in study.stage(stage, "--dataset", "toy")
+    made = ("data/metrics/toy", "data/networks/toy", "data/certificates/toy", "data/results/toy", "data/work/toy")
+    without(study, *made, runner=runner, shard_size=shard_size)
+    output = [study.stage(stage.name, "--dataset", "toy") for stage in TABLE if stage.models]
+    assert "".join(output).count(f"2 workers of {runner}") == len(output) == 9
+    study.stage("report")
     assert study.study_hashes() == finished[0].study_hashes()
     assert same_parts == (study.computed_hashes() == finished[0].computed_hashes())
+    reports, expected = study.hashes("reports"), finished[0].hashes("reports")
+    assert reports.keys() == expected.keys()
+    assert {n for n in reports if reports[n] != expected[n]} <= {"reports/run.html"}
     assert wait_for(lambda: not living_in(study.path), 60), living_in(study.path)
 
 
