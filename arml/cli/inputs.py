@@ -197,7 +197,7 @@ def read_metric_file(path: Path | None) -> Metric:
 
 
 def _stored_metric(path: Path) -> Metric:
-    from arml.results.parquet import read_mahalanobis
+    from arml.results.metrics import read_mahalanobis
 
     metric, provenance = read_mahalanobis(path)
     method = str(provenance.get("method") or path.stem)

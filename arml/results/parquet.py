@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata as package_metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,9 +59,6 @@ from arml.results.schemas import (
 )
 from arml.system.files import atomic_path
 
-if TYPE_CHECKING:
-    from arml.knn.mahalanobis import MahalanobisMetric
-
 __all__ = [
     "KINDS",
     "METHOD_ORDER",
@@ -78,7 +75,7 @@ __all__ = [
     "metric_schema",
     "processed_schema",
     "provenance",
-    "read_mahalanobis",
+    "read_identity",
     "read_metric",
     "read_provenance",
     "read_split",
@@ -312,25 +309,22 @@ def write_identity(path: str | os.PathLike[str], n_features: int, provenance: Ma
     write_table(path, pa.table({"n_features": [n_features]}), "identity", provenance)
 
 
+def read_identity(path: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
+    """Return (D, provenance) of a file of the Euclidean metric; DataError as in `read_table`."""
+    table = read_table(path, "identity")
+    return int(column(table, "n_features")[0]), table_provenance(table)
+
+
 def read_metric(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Return (G of shape (r, D), provenance) of a metric file; DataError as in `read_table`.
 
-    Of the Euclidean metric G is the identity, D × D numbers that `read_mahalanobis` does without.
+    The Euclidean G is the identity, D × D numbers that :func:`arml.results.metrics.read_mahalanobis` does without.
     """
-    metric, facts = read_mahalanobis(path)
-    return np.array(metric.components), facts
-
-
-def read_mahalanobis(path: str | os.PathLike[str]) -> tuple[MahalanobisMetric, dict[str, Any]]:
-    """Return (metric, provenance) of a metric file; DataError as in `read_table`."""
-    from arml.knn.mahalanobis import MahalanobisMetric
-
     if schema_of(path) == "identity":
-        table = read_table(path, "identity")
-        return MahalanobisMetric.euclidean(int(column(table, "n_features")[0])), table_provenance(table)
+        n_features, facts = read_identity(path)
+        return np.eye(n_features), facts
     table = read_table(path, "metric")
-    components = np.column_stack([column(table, name) for name in table.column_names])
-    return MahalanobisMetric(components), table_provenance(table)
+    return np.column_stack([column(table, name) for name in table.column_names]), table_provenance(table)
 
 
 def write_weights(

@@ -46,7 +46,8 @@ def prepared(dataset: str, method: str, build: Build) -> Iterator[Any]:
 
 
 def _built(dataset: str, method: str, build: Build) -> Any:
-    from arml.results.parquet import read_mahalanobis, read_split
+    from arml.results.metrics import read_mahalanobis
+    from arml.results.parquet import read_split
 
     X, y = read_split(layout.train_split(dataset))
     metric, _ = read_mahalanobis(layout.metric(dataset, method))
