@@ -257,10 +257,6 @@ class ReferenceSet:
         for start in range(0, n, self._batch):
             yield slice(start, start + self._batch)
 
-    def products(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """w_i · w_j for the rows i and all j, shape (len(rows), N)."""
-        return _fixed_product(self.w[rows], self.w, self._batch)
-
     def class_rows(self, code: int) -> slice:
         """The rows of one class."""
         return slice(int(self.starts[code]), int(self.starts[code + 1]))
