@@ -189,9 +189,10 @@ class Branching:
     @staticmethod
     def _row_floors(pairs: Pairs, near: Rows, rivals: Rows, most: int) -> Vector:
         """(q + 1)th-max over the near positives of e_ij, a column for each q = 0 … most; 0 where all are spared."""
-        bounds = np.zeros((max(near.size, most + 1), rivals.size))
-        bounds[: near.size] = pairs.bounds(near, rivals)
-        return np.asarray(-np.sort(-bounds, axis=0)[: most + 1].T)
+        bounds = np.zeros((rivals.size, max(near.size, most + 1)))
+        bounds[:, : near.size] = pairs.bounds(near, rivals)
+        bounds.sort(axis=1)
+        return bounds[:, : -most - 2 : -1]
 
     def _load(self, distances: Vector) -> None:
         """Scores of the candidates, and of those points of the class that can be in the way of one."""
