@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from arml.system.dense import as_dense
+
 __all__ = [
     "as_array",
     "check_choice",
@@ -34,7 +36,6 @@ __all__ = [
 
 
 _LEAST_SPREAD = 1e-140  # of training points; squares of less lose digits, or are 0
-_LARGE = 2.0**28  # bytes from which making a sparse matrix dense is said
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
@@ -66,22 +67,6 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     return array
 
 
-def _dense(values: Any, name: str) -> Any:
-    """A SciPy sparse matrix as an array, where memory holds it; where it is large, with a line that says so."""
-    if not hasattr(type(values), "tocsr") or values.ndim != 2 or values.dtype.kind not in "biuf":
-        return values
-    from arml.system.resources import check_memory, gibibytes
-
-    rows, width = values.shape
-    size = 8.0 * rows * width
-    check_memory(
-        2.0 * size, f"{name}, sparse {rows} × {width}, made dense", "leave features out, or project them first"
-    )
-    if size >= _LARGE:
-        warnings.warn(f"{name}, sparse {rows} × {width}, is made dense: {gibibytes(size)}", UserWarning, stacklevel=4)
-    return np.asarray(values.toarray(), dtype=np.float64)
-
-
 def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = None) -> NDArray[np.float64]:
     """Return ``X`` as a C-contiguous float64 matrix.
 
@@ -100,7 +85,7 @@ def check_features(X: ArrayLike, *, name: str = "X", n_features: int | None = No
     TypeError
         Entries that are neither numbers nor text, such as dicts.
     """
-    raw = as_array(_dense(X, name), name)
+    raw = as_array(as_dense(X, name), name)
     try:
         if raw.dtype.kind == "O" and hasattr(X, "iloc"):  # pandas, with its own missing values among the numbers
             raw = getattr(X, "to_numpy")(dtype=np.float64, na_value=np.nan)  # noqa: B009 - unknown to the type checker
@@ -147,6 +132,9 @@ def check_labels(y: ArrayLike, n: int, *, name: str = "y") -> NDArray[Any]:
         raise ValueError(f"{name} must have one dimension, one label a point, got shape {labels.shape}")
     if labels.shape[0] != n:
         raise ValueError(f"{name} has {labels.shape[0]} labels for {n} points")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        gaps = np.flatnonzero(np.isnan(labels))
+        raise ValueError(f"Input {name} contains NaN: {gaps.size} missing label(s), the first at row {gaps[0]}")
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
         raise ValueError(
             f"Unknown label type: {name} must hold class labels, got floating-point values that are not whole numbers"

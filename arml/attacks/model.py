@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from arml.attacks.forward import Bools, Floats
+from arml.system.resources import recorded_warnings
 
 __all__ = ["decision_model", "load_foolbox"]
 
@@ -15,11 +16,11 @@ _loading = threading.Lock()
 
 
 def load_foolbox() -> None:
-    """Import all of foolbox, one thread at a time.
+    """Import all of foolbox, one thread at a time; what that deprecates is foolbox's affair, and not shown.
 
     Its modules import each other in a circle: a second thread that asks for one of them meanwhile is given half of it.
     """
-    with _loading:
+    with _loading, recorded_warnings():
         importlib.import_module("foolbox")
 
 

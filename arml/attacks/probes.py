@@ -116,7 +116,7 @@ class Probes:
         ways, lengths = ways[lengths > 0.0], lengths[lengths > 0.0]
         typical = float(np.median(lengths)) if lengths.size else max(reference.radius, 1.0)
         width = self._x.size
-        axes = np.eye(width)[: _AXES if width > _AXES else width]
+        axes = np.eye(min(width, _AXES), width)
         drawn = self._generator.standard_normal((_RANDOM, width))
         more = np.vstack([axes, -axes, drawn / np.sqrt(np.square(drawn).sum(axis=1))[:, None]])
         units = np.vstack([ways / lengths[:, None], more])

@@ -186,23 +186,22 @@ def read_metric_file(path: Path | None) -> Metric:
         raise DataError(f"{path}: a metric is a file of 'arml fit' (.npz) or of the pipeline (.parquet)")
     if path.suffix == ".parquet":
         return _stored_metric(path)
-    from arml.knn.mahalanobis import MahalanobisMetric
+    from arml.knn.mahalanobis import as_metric
     from arml.learners.registry import load_learner
 
     learner = load_learner(path)
     columns = tuple(str(name) for name in getattr(learner, "feature_names_in_", ()))
     scaling = learner.fit_summary_.get("scaling")
     facts = {"method": learner.method, **_stamp(path)}
-    return Metric(learner.method, MahalanobisMetric(learner.components_), scaling, columns, facts)
+    return Metric(learner.method, as_metric(learner, learner.n_features_in_), scaling, columns, facts)
 
 
 def _stored_metric(path: Path) -> Metric:
-    from arml.knn.mahalanobis import MahalanobisMetric
-    from arml.results.parquet import read_metric
+    from arml.results.metrics import read_mahalanobis
 
-    components, provenance = read_metric(path)
+    metric, provenance = read_mahalanobis(path)
     method = str(provenance.get("method") or path.stem)
-    return Metric(method, MahalanobisMetric(components), facts={"method": method, **_stamp(path)})
+    return Metric(method, metric, facts={"method": method, **_stamp(path)})
 
 
 def remember(learner: MetricLearner, training: TrainingSet) -> None:

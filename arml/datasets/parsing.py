@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import io
 import re
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from arml.datasets.spec import FloatArray, IntArray
 from arml.errors import DataError
-from arml.system.resources import check_memory
+from arml.system.resources import check_memory, recorded_warnings
 
 __all__ = [
     "LABEL_LIMIT",
@@ -154,8 +153,7 @@ def parse_sparse(
         raise DataError(f"{name}: the file is empty")
     zero = _has_index_zero(data) if zero_based is None else zero_based
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with recorded_warnings():
             sparse, labels = load_svmlight_file(io.BytesIO(data), n_features=n_features, zero_based=zero)
     except Exception as error:  # the parser raises many kinds for malformed text
         raise DataError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from arml.knn.mahalanobis import MahalanobisMetric
+from arml.system.resources import check_memory
 from arml.validation import as_array
 
 __all__ = ["check_weights", "chosen_metric"]
@@ -55,6 +56,8 @@ def chosen_metric(metric: Any, components: Any = None, metric_params: Any = None
         diagonal = np.asarray(matrix, dtype=np.float64)
         if not np.isfinite(diagonal).all() or (diagonal < 0).any():
             raise ValueError("metric, a vector, is the diagonal of M: its entries must be finite and not negative")
+        what = f"metric, the diagonal of M of {len(diagonal)} features, as a matrix"
+        check_memory(24.0 * len(diagonal) ** 2, what, "leave features out, or project them first")
         return MahalanobisMetric(np.diag(np.sqrt(diagonal)))
     if matrix.ndim == 2 and matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"metric has shape {matrix.shape}, and M is square: pass G, with M = GᵀG, as components=")

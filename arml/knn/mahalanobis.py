@@ -210,6 +210,8 @@ def as_metric(M: Any, n_features: int) -> MahalanobisMetric:
         raise ValueError(f"the metric is the class {M.__name__}: pass an instance of it, fitted")
     if isinstance(M, MahalanobisMetric):
         metric = M
+    elif getattr(M, "is_identity_", False):
+        metric = MahalanobisMetric.euclidean(M.n_features_in_)
     elif hasattr(M, "components_"):
         metric = MahalanobisMetric(M.components_)
     elif hasattr(M, "get_mahalanobis_matrix"):

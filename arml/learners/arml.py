@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
 from arml.learners.checks import check_has_pairs, check_rank
+from arml.learners.span import into_span, span_note
 from arml.system.resources import single_threaded
 from arml.validation import check_choice, check_device, check_flag, check_int, check_positive
 
@@ -40,7 +42,9 @@ class ARML(MetricLearner):
     Parameters
     ----------
     n_components : int, optional
-        Rows r of G; None is D.
+        Rows r of G; None is D. Of fewer points than features, no more than the m < N dimensions that they span, in
+        which G is then learned and kept, unless its start is given or is some rows of the identity
+        (:mod:`arml.learners.span`).
     objective : str
         What stands for an anchor's radius:
 
@@ -240,7 +244,11 @@ class ARML(MetricLearner):
         from arml.learners.descent import Descent
 
         with single_threaded():
-            order = canonical_order(X, codes)
+            order, basis = canonical_order(X, codes), None
+            if self._stays_in_span(*X.shape):
+                inside, basis = into_span(X[order])
+                X = np.empty_like(inside)
+                X[order] = inside
             seed = self._seed()
             rows, held = self._split(codes[order], seed)
             train = order[rows]
@@ -250,9 +258,18 @@ class ARML(MetricLearner):
             starts = _class_starts(codes[train], sizes.size)
             extra = (_centred(X, order[held], mean), _class_starts(codes[order[held]], sizes.size))
             descent = Descent(points, starts, self._settings(seed), *(extra if held.size else ()))
-            outcome = descent.run(self._initial(points), Path(self.checkpoint) if self.checkpoint else None)
+            start = self._initial(points, basis)
+            outcome = descent.run(start, Path(self.checkpoint) if self.checkpoint else None)
         self.validation_history_ = np.array(outcome.validation)
-        return self._report(outcome, train.size, descent.anchors.size)
+        learned = self._report(outcome, train.size, descent.anchors.size)
+        if basis is None:
+            return learned
+        return replace(learned, components=learned.components @ basis, notes=(span_note(basis), *learned.notes))
+
+    def _stays_in_span(self, n: int, width: int) -> bool:
+        """Whether G is learned in the span of n points: fewer than features, and the start has nothing beyond it."""
+        square = self.n_components in (None, width)
+        return n < width and isinstance(self.init, str) and (square or self.init != "identity")
 
     def _seed(self) -> int:
         if self.random_state is not None:
@@ -306,11 +323,13 @@ class ARML(MetricLearner):
             verbose=self.verbose,
         )
 
-    def _initial(self, X: NDArray[np.float32]) -> Floats:
+    def _initial(self, X: NDArray[np.float32], basis: Floats | None) -> Floats:
+        """G to start from, for points in the basis, where there is one."""
         width = X.shape[1]
-        rank = self.n_components or width
-        if self.warm_start and getattr(self, "components_", np.empty(0)).shape == (rank, width):
-            return np.array(self.components_)
+        rank = min(self.n_components or width, width)
+        last = getattr(self, "components_", np.empty(0))
+        if self.warm_start and last.shape == (rank, width if basis is None else basis.shape[1]):
+            return np.array(last) if basis is None else last @ basis.T
         if not isinstance(self.init, str):
             given = np.asarray(self.init, dtype=np.float64)
             rows = self.n_components or (given.shape[0] if given.ndim == 2 else width)

@@ -148,6 +148,9 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _store(self, learned: LearnedMetric, shape: tuple[int, ...]) -> None:
         self.components_, eigenvalues = normalise(learned.components, self.method)
+        self._record(learned, shape, eigenvalues)
+
+    def _record(self, learned: LearnedMetric, shape: tuple[int, ...], eigenvalues: Floats) -> None:
         self.n_iter_, self.converged_ = learned.n_iter, learned.converged
         self.history_, self.n_fit_samples_ = learned.history, learned.n_fit_samples
         self.fit_summary_: dict[str, Any] = {
@@ -209,7 +212,7 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         facts = {name: getattr(self, name) for name in _FACTS}
-        arrays = {name: getattr(self, name) for name in _ARRAYS if hasattr(self, name)}
+        arrays = {name: getattr(self, name) for name in _ARRAYS if name in vars(self)}
         write_learner(path, StoredLearner(self.method, self.get_params(deep=False), facts, arrays))
 
     def __sklearn_tags__(self) -> Any:
@@ -233,12 +236,31 @@ class Euclidean(MetricLearner):
     """
 
     method = "euclidean"
+    is_identity_: ClassVar[bool] = True
+    """For :func:`arml.knn.mahalanobis.as_metric`: the metric is had without the D × D matrix ``components_``."""
 
     def __init__(self, random_state: int | None = 42) -> None:
         self.random_state = random_state
 
+    @property
+    def components_(self) -> Floats:  # type: ignore[override]
+        """The identity of shape (D, D), made when it is asked for."""
+        return np.eye(self.n_features_in_)
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """X as it is, checked and copied; see :meth:`MetricLearner.transform`."""
+        check_is_fitted(self)
+        return np.array(check_estimator_features(self, X, reset=False))
+
     def _learn(self, X: Floats, codes: Indices) -> LearnedMetric:
-        return LearnedMetric(np.eye(X.shape[1]), n_iter=0, converged=None, n_fit_samples=X.shape[0])
+        return LearnedMetric(X[:0], n_iter=0, converged=None, n_fit_samples=X.shape[0])  # the identity needs no rows
+
+    def _store(self, learned: LearnedMetric, shape: tuple[int, ...]) -> None:
+        self._record(learned, shape, np.ones(shape[1]))
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.n_features_in_)
 
 
 def normalise(components: NDArray[Any], method: str) -> tuple[Floats, Floats]:

@@ -13,8 +13,8 @@ import numpy as np
 from arml.learners.base import Floats, Indices, LearnedMetric, MetricLearner
 from arml.learners.checks import check_has_pairs, check_rank
 from arml.learners.guards import Estimate, Limits
-from arml.learners.span import into_span, out_of_span
-from arml.system.resources import recorded_warnings
+from arml.learners.span import identity_beyond, into_span, span_note
+from arml.system.resources import recorded_warnings, single_threaded
 from arml.validation import check_choice, check_device, check_flag, check_int, check_positive
 
 __all__ = ["Baseline", "BlockedBaseline"]
@@ -60,23 +60,34 @@ class Baseline(MetricLearner):
             return self._estimate(some.size, width, np.bincount(some))
 
         rows, reasons, facts = limits.choose(self.method, codes, estimate, self.random_state)
-        if rows is not None:
-            X, codes = X[rows], codes[rows]
-        params = self._options()
         with recorded_warnings() as warned:
-            learned = (self._learn_in_span if narrow else self._runner())(X, codes, **params)
+            if narrow:
+                learned = self._learn_in_span(X, codes, rows)
+            else:
+                learned = self._run(*((X, codes) if rows is None else (X[rows], codes[rows])))
         telling = [warning for warning in warned if not any(noise in warning for noise in _LIBRARY_NOISE)]
         return replace(learned, notes=(*reasons, *learned.notes, *telling), facts={**learned.facts, **facts})
 
-    def _learn_in_span(self, X: Floats, codes: Indices, **params: Any) -> LearnedMetric:
-        """The fit of fewer points than features, in the dimensions that the points span."""
+    def _run(self, X: Floats, codes: Indices, **changed: Any) -> LearnedMetric:
+        """The algorithm with this learner's parameters, but for those changed."""
+        return self._runner()(X, codes, **{**self._options(), **changed})
+
+    def _learn_in_span(self, X: Floats, codes: Indices, rows: Indices | None) -> LearnedMetric:
+        """The fit of fewer points than features, in the dimensions that the points span; on some of them only, in
+        those that these span, with the identity (of LFDA zero) in the others."""
+        # what "auto" is for a square G
+        changed = {"init": "identity", "n_components": None} if hasattr(self, "init") else {}
         points, basis = into_span(X)
-        if "init" in params:
-            params["init"] = "identity"  # what "auto" is for a square G, there as here
-        learned = self._runner()(points, codes, **params)
-        whole = out_of_span(learned, basis, identity_beyond=self.identity_start)
-        constant = [] if self.identity_start else np.flatnonzero(np.ptp(X, axis=0) == 0).tolist()
-        return replace(whole, dropped_features=tuple(constant))
+        if rows is None:
+            learned = self._run(points, codes, **changed)
+            components = learned.components
+        else:
+            fewer, own = into_span(points[rows])
+            learned = self._run(fewer, codes[rows], **changed)
+            components = identity_beyond(learned.components, own) if self.identity_start else learned.components @ own
+        constant = () if self.identity_start else tuple(np.flatnonzero(np.ptp(X, axis=0) == 0).tolist())
+        notes = (span_note(basis), *learned.notes)
+        return replace(learned, components=components @ basis, notes=notes, dropped_features=constant)
 
     def _options(self) -> dict[str, Any]:
         """The parameters that the algorithm is run with."""
@@ -143,4 +154,24 @@ class BlockedBaseline(Baseline):
         """Our engine; imported when it is asked for."""
 
     def _stays_in_span(self) -> bool:
-        return self.n_components is None and self.init in ("auto", "identity")
+        return self.n_components is not None or self.init in ("auto", "identity")
+
+    def _learn_in_span(self, X: Floats, codes: Indices, rows: Indices | None) -> LearnedMetric:
+        if self.n_components in (None, X.shape[1]) and self.init in ("auto", "identity"):
+            return super()._learn_in_span(X, codes, rows)
+        if rows is not None:
+            X, codes = X[rows], codes[rows]
+        points, basis = into_span(X)
+        if self.n_components is None or self.n_components > basis.shape[0]:
+            return self._run(X, codes)
+        start = self._start(X, codes)
+        learned = self._run(points, codes, init=start @ basis.T)
+        components = learned.components @ basis + (start - (start @ basis.T) @ basis)
+        return replace(learned, components=components, notes=(span_note(basis), *learned.notes))
+
+    def _start(self, X: Floats, codes: Indices) -> Floats:
+        """Where the algorithm starts, shape (n_components, D)."""
+        from arml.learners.classical import initial_components
+
+        with single_threaded():
+            return initial_components(self.method, X, codes, self.n_components, self.init, self.random_state)

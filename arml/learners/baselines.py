@@ -2,8 +2,9 @@
 
 Each can be fitted on a stratified subset (``max_train``), always or only where the full set would be beyond limits of
 memory and time (``max_memory``, ``max_minutes``; see :mod:`arml.learners.guards`). Subsets and their reason, fallbacks,
-non-convergence and warnings end up in ``fit_summary_``, not on the screen. Fewer points than features are fitted in
-the dimensions that they span, which changes no metric beyond rounding (:mod:`arml.learners.span`).
+non-convergence and warnings end up in ``fit_summary_``, not on the screen. Fewer points than features are fitted and
+kept in the m < N dimensions that they span: G has m rows, and what it predicts and proves on these points is what the
+metric of all features would (:mod:`arml.learners.span`).
 
 NCA and LMNN are metric-learn's algorithms in blocks, which any number of points fits (``engine="blocked"``), or the
 library's own code, which holds matrices of all pairs (``engine="metric-learn"``); ITML and LFDA are the library's.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from arml.learners.base import Indices, LearnedMetric
+from arml.learners.base import Floats, Indices, LearnedMetric
 from arml.learners.baseline import Baseline, BlockedBaseline
 from arml.learners.guards import (
     Estimate,
@@ -25,6 +26,7 @@ from arml.learners.guards import (
     estimate_lmnn,
     estimate_nca,
 )
+from arml.learners.subsets import drop_single_members
 from arml.validation import check_choice, check_int, check_positive
 
 __all__ = ["ITML", "LFDA", "LMNN", "NCA"]
@@ -39,7 +41,7 @@ class NCA(BlockedBaseline):
     Parameters
     ----------
     n_components : int, optional
-        Rows of G; None is D.
+        Rows of G; None is D, of fewer points than features the number of dimensions that they span.
     init : str
         "auto", "pca", "lda", "identity" or "random"; "auto" is the identity for a square G in all but sets
         with more classes than features (then "lda").
@@ -187,6 +189,9 @@ class LMNN(BlockedBaseline):
         check_int("max_iter", self.max_iter, 3)
         for name in ("learn_rate", "regularization", "convergence_tol"):
             check_positive(name, getattr(self, name))
+
+    def _start(self, X: Floats, codes: Indices) -> Floats:
+        return super()._start(*drop_single_members(X, codes, []))
 
     def _blocked_runner(self) -> Callable[..., LearnedMetric]:
         from arml.learners.blocked_lmnn import run_blocked_lmnn

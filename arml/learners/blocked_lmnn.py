@@ -104,7 +104,7 @@ def run_blocked_lmnn(
     regularization: float,
     convergence_tol: float,
     n_components: int | None,
-    init: str,
+    init: str | Floats,
     random_state: int | None,
     device: str,
     checkpoint: str | os.PathLike[str] | None,

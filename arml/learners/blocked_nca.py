@@ -113,7 +113,7 @@ def run_blocked_nca(
     codes: Indices,
     *,
     n_components: int | None,
-    init: str,
+    init: str | Floats,
     max_iter: int,
     tol: float | None,
     random_state: int | None,

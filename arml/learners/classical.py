@@ -39,7 +39,7 @@ def library_errors(method: str, X: Floats, codes: Indices) -> Iterator[None]:
 
 
 def initial_components(
-    method: str, X: Floats, codes: Indices, n_components: int | None, init: str, random_state: int | None
+    method: str, X: Floats, codes: Indices, n_components: int | None, init: str | Floats, random_state: int | None
 ) -> Floats:
     """Where the library's NCA and LMNN start, shape (r, D), for these parameters of theirs."""
     with library_errors(method, X, codes):

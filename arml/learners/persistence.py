@@ -22,6 +22,7 @@ from arml.system.files import atomic_path
 __all__ = ["StoredLearner", "read_learner", "write_learner"]
 
 FORMAT = 1
+_IDENTITY_FORMAT = 2  # without components_: the Euclidean metric
 _PARAM = "param:"
 
 
@@ -37,7 +38,7 @@ class StoredLearner:
     facts : mapping
         By the name of the fitted attribute: JSON-able values.
     arrays : mapping
-        By the name of the fitted attribute, ``components_`` of shape (r, D) among them.
+        By the name of the fitted attribute: ``components_``, of shape (r, D), unless it is the identity.
     """
 
     method: str
@@ -74,7 +75,8 @@ def write_learner(path: str | os.PathLike[str], learner: StoredLearner) -> None:
             if not strings:
                 raise ValueError(f"{name} holds objects, which only pickle could store: use numbers or strings")
             arrays[name] = array.astype(str)
-    content = {"format": FORMAT, "method": learner.method, "params": params, "facts": dict(learner.facts)}
+    number = FORMAT if "components_" in arrays else _IDENTITY_FORMAT
+    content = {"format": number, "method": learner.method, "params": params, "facts": dict(learner.facts)}
     header = json.dumps(content, default=_plain)
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         np.savez_compressed(stream, header=np.array(header), **arrays)  # type: ignore[arg-type]
@@ -92,14 +94,17 @@ def read_learner(path: str | os.PathLike[str]) -> StoredLearner:
         with np.load(Path(path), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
-        if header["format"] != FORMAT:
-            raise DataError(f"{path} has format {header['format']}; this version reads {FORMAT}: update arml")
+        if header["format"] not in (FORMAT, _IDENTITY_FORMAT):
+            raise DataError(
+                f"{path} has format {header['format']}; this version reads {FORMAT} and {_IDENTITY_FORMAT}: update arml"
+            )
         params = header["params"]
         params |= {name.removeprefix(_PARAM): arrays.pop(name) for name in list(arrays) if name.startswith(_PARAM)}
         stored = StoredLearner(header["method"], params, header["facts"], arrays)
-        components = arrays["components_"]
-        if components.shape[1] != stored.facts["n_features_in_"] or not np.isfinite(components).all():
-            raise ValueError(f"components_ of shape {components.shape} is no metric")
+        if header["format"] == FORMAT:
+            components = arrays["components_"]
+            if components.shape[1] != stored.facts["n_features_in_"] or not np.isfinite(components).all():
+                raise ValueError(f"components_ of shape {components.shape} is no metric")
     except DataError:
         raise
     except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError, IndexError) as error:

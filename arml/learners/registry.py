@@ -97,8 +97,12 @@ def load_learner(path: str | os.PathLike[str]) -> MetricLearner:
         learner = make_learner(stored.method, **stored.params)
     except (TypeError, ValueError) as error:
         raise DataError(f"cannot read a learner from {path}: {error}") from error
+    identity = getattr(learner, "is_identity_", False)  # of format 1: with its matrix, which is not needed
     for name, value in {**stored.facts, **stored.arrays}.items():
-        setattr(learner, name, value)
+        if not (identity and name == "components_"):
+            setattr(learner, name, value)
+    if not identity and "components_" not in stored.arrays:
+        raise DataError(f"cannot read a learner from {path}: {stored.method} without components_")
     if hasattr(learner, "feature_names_in_"):
         learner.feature_names_in_ = learner.feature_names_in_.astype(object)
     return learner

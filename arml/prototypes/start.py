@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
+
+from arml.system.resources import recorded_warnings
 
 __all__ = ["STARTS", "start_prototypes"]
 
@@ -48,8 +47,7 @@ def _of_class(members: NDArray[np.float32], size: int, start: str, seed: int) ->
         return members
     if start == "sample":
         return members[np.sort(np.random.default_rng(seed).permutation(len(members))[:size])]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different members than centres: some coincide
+    with recorded_warnings():  # fewer different members than centres: some coincide
         kmeans = KMeans(size, init="random", n_init=1, max_iter=_KMEANS_STEPS, random_state=seed % 2**32)
         centres: NDArray[np.float32] = kmeans.fit(members).cluster_centers_.astype(np.float32)
     return centres

@@ -1,6 +1,6 @@
 """Parquet files of the study: column names, types, checks and provenance, owned in one place.
 
-Nine kinds of file, each a table that pandas, polars and DuckDB read at once:
+Ten kinds of file, each a table that pandas, polars and DuckDB read at once:
 
 ``results``    one row a test point, method, number of neighbours and kind of radius (`RESULTS`);
 ``evidence``   rows of results with the certificates that prove them (:mod:`arml.evidence`);
@@ -10,6 +10,7 @@ Nine kinds of file, each a table that pandas, polars and DuckDB read at once:
 ``trials``     one row a timed fit;
 ``weights``    a network: a row a weight matrix or bias, in the order of its layers;
 ``metric``     the matrix G of a metric, r rows and columns g0 … g{D-1};
+``identity``   the Euclidean metric in its place, which needs none: one row with ``n_features``, D;
 ``processed``  a preprocessed split, columns f0 … f{D-1} and ``label``.
 
 The same content gives the same bytes on the same machine: fixed encoding, sorted metadata, no time stamps.
@@ -74,6 +75,7 @@ __all__ = [
     "metric_schema",
     "processed_schema",
     "provenance",
+    "read_identity",
     "read_metric",
     "read_provenance",
     "read_split",
@@ -83,6 +85,7 @@ __all__ = [
     "table_provenance",
     "timings_table",
     "trials_table",
+    "write_identity",
     "write_metric",
     "write_split",
     "write_table",
@@ -301,8 +304,25 @@ def write_metric(path: str | os.PathLike[str], components: ArrayLike, provenance
     write_table(path, table, "metric", provenance)
 
 
+def write_identity(path: str | os.PathLike[str], n_features: int, provenance: Mapping[str, Any]) -> None:
+    """Write the Euclidean metric of D ≥ 1 features, in a few bytes."""
+    write_table(path, pa.table({"n_features": [n_features]}), "identity", provenance)
+
+
+def read_identity(path: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
+    """Return (D, provenance) of a file of the Euclidean metric; DataError as in `read_table`."""
+    table = read_table(path, "identity")
+    return int(column(table, "n_features")[0]), table_provenance(table)
+
+
 def read_metric(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Return (G of shape (r, D), provenance) of a metric file; DataError as in `read_table`."""
+    """Return (G of shape (r, D), provenance) of a metric file; DataError as in `read_table`.
+
+    The Euclidean G is the identity, D × D numbers that :func:`arml.results.metrics.read_mahalanobis` does without.
+    """
+    if schema_of(path) == "identity":
+        n_features, facts = read_identity(path)
+        return np.eye(n_features), facts
     table = read_table(path, "metric")
     return np.column_stack([column(table, name) for name in table.column_names]), table_provenance(table)
 

@@ -120,6 +120,7 @@ TRIALS = _schema(
     ]
 )
 WEIGHTS = _schema([("shape", _list(pa.int32())), ("values", _list(pa.float32()))])
+IDENTITY = _schema([("n_features", pa.int32())])
 _FIXED = {
     "results": RESULTS,
     "timings": TIMINGS,
@@ -128,6 +129,7 @@ _FIXED = {
     "adversarial": ADVERSARIAL,
     "trials": TRIALS,
     "weights": WEIGHTS,
+    "identity": IDENTITY,
 }
 
 
@@ -201,6 +203,8 @@ def check_values(table: pa.Table, schema_name: str, where: str, remedy: str = ""
             raise DataError(f"{where}, but a row is accepted with a 'reason', or rejected without one{remedy}")
     if schema_name == "adversarial":
         _check_adversarial(table, where, remedy)
+    if schema_name == "identity" and not (table.num_rows == 1 and column(table, "n_features").min() >= 1):
+        raise DataError(f"{where}, but it does not hold one number of features of at least 1{remedy}")
     if schema_name == "weights":
         _check_weights(table, where, remedy)
     for field in table.schema:

@@ -164,16 +164,16 @@ def recorded_warnings() -> Iterator[list[str]]:
     """Collect the warnings that this thread raises in the block, each once, as "Category: message".
 
     ``warnings.catch_warnings`` alone is not safe between threads: two overlapping uses leave the filters of
-    the first for good. Warnings of other threads go where they went before.
+    the first for good. Warnings of other threads go where they went before, by the filters that held before.
     """
     ident = threading.get_ident()
     with _warnings.lock:
         if _warnings.users == 0:
-            catcher = warnings.catch_warnings()
+            catcher, filters = warnings.catch_warnings(), list(warnings.filters)
             catcher.__enter__()
             _warnings.undo = [catcher]
             warnings.simplefilter("always")
-            warnings.showwarning = _dispatcher(warnings.showwarning)
+            warnings.showwarning = _dispatcher(warnings.showwarning, filters)
         _warnings.users += 1
         outer, _logs[ident] = _logs.get(ident), []
     try:
@@ -189,12 +189,30 @@ def recorded_warnings() -> Iterator[list[str]]:
                 _warnings.undo.pop().__exit__(None, None, None)
 
 
-def _dispatcher(before: Any) -> Any:
-    def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+def _dispatcher(before: Any, filters: list[Any]) -> Any:
+    def show(message: Warning, category: type[Warning], filename: str, lineno: int, *rest: Any, **named: Any) -> None:
         log = _logs.get(threading.get_ident())
-        if log is None:
-            before(message, category, *args, **kwargs)
-        elif (entry := f"{category.__name__}: {message}") not in log:
-            log.append(entry)
+        if log is not None:
+            if (entry := f"{category.__name__}: {message}") not in log:
+                log.append(entry)
+            return
+        action = _action(filters, message, category, Path(filename).stem, lineno)
+        if action == "error":
+            raise message
+        if action != "ignore":
+            before(message, category, filename, lineno, *rest, **named)
 
     return show
+
+
+def _action(filters: list[Any], message: Warning, category: type[Warning], module: str, lineno: int) -> str:
+    """What the first of the filters that fits says; a module goes by its file's name, which is all that is known."""
+    for action, text, kind, where, line in filters:
+        if issubclass(category, kind) and line in (0, lineno) and _fits(text, str(message)) and _fits(where, module):
+            return str(action)
+    return "default"
+
+
+def _fits(pattern: Any, value: str) -> bool:
+    """Whether a filter's pattern (None, a regular expression, or of Python's own filters a text) is met."""
+    return pattern is None or bool(value == pattern if isinstance(pattern, str) else pattern.match(value))

@@ -17,7 +17,7 @@ from flows.tasks.timings import collect_timings
 
 def _fit(job: Job) -> Mapping[str, float]:
     from arml.learners import make_learner
-    from arml.results.parquet import provenance, read_provenance, read_split, write_metric
+    from arml.results.parquet import provenance, read_provenance, read_split, write_identity, write_metric
 
     dataset, options = job.dataset, dict(job.params)
     split = layout.train_split(dataset)
@@ -35,7 +35,10 @@ def _fit(job: Job) -> Mapping[str, float]:
         fingerprint=known["fingerprint"],
         code=code_hash(*job.entries),
     )
-    write_metric(layout.ROOT / job.output, learner.components_, facts)
+    if getattr(learner, "is_identity_", False):
+        write_identity(layout.ROOT / job.output, learner.n_features_in_, facts)
+    else:
+        write_metric(layout.ROOT / job.output, learner.components_, facts)
     return costs
 
 

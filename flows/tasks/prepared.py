@@ -46,9 +46,9 @@ def prepared(dataset: str, method: str, build: Build) -> Iterator[Any]:
 
 
 def _built(dataset: str, method: str, build: Build) -> Any:
-    from arml.knn.mahalanobis import MahalanobisMetric
-    from arml.results.parquet import read_metric, read_split
+    from arml.results.metrics import read_mahalanobis
+    from arml.results.parquet import read_split
 
     X, y = read_split(layout.train_split(dataset))
-    components, _ = read_metric(layout.metric(dataset, method))
-    return build(X, y, MahalanobisMetric(components))
+    metric, _ = read_mahalanobis(layout.metric(dataset, method))
+    return build(X, y, metric)

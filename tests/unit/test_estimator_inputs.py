@@ -20,6 +20,8 @@ NAMES = ["a", "b", "c"]
 TEXT = [f"class {label}" for label in Y]
 QUICK = {"arml": {"max_iter": 5}, "lmnn": {"max_iter": 60}, "itml": {"n_constraints": 40, "max_iter": 50}}
 
+SPARSE_FRAME = pd.DataFrame.sparse.from_spmatrix(sp.coo_array((2 * 10**9, 40)))
+
 FEATURES = {
     "list": X.tolist(),
     "float32": X.astype(np.float32),
@@ -32,6 +34,7 @@ FEATURES = {
     "torch bfloat16": torch.tensor(X).bfloat16(),
     "sparse": sp.csr_matrix(X),
     "sparse array": sp.csc_array(X),
+    "pandas sparse": pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(float, 0.0)),
 }
 LABELS = {
     "list": Y.tolist(),
@@ -118,6 +121,7 @@ def test_feature_names_are_kept_and_compared(frame):
     [
         (sp.csr_matrix(X + 1j), ValueError, r"is sparse \(csr_matrix\), which is not supported: pass a dense array"),
         (sp.csr_array((40, 10**12)), ValueError, r"sparse 40 × 1000000000000, made dense would take .* GiB of memory"),
+        (SPARSE_FRAME, ValueError, r"sparse 2000000000 × 40, made dense would take .* GiB of memory"),
         (torch.tensor(X).to_sparse(), ValueError, "is sparse"),
         (X + 1j, ValueError, "Complex data not supported"),
         (X[:, :1].astype("datetime64[s]"), ValueError, "holds dates"),
@@ -150,7 +154,8 @@ def test_bad_features_read_the_same_everywhere(features, error, message):
         (Y[:3], "has 3 labels for 40 points"),
         (np.c_[Y, Y], "must have one dimension, one label a point, got shape"),
         (X[:, 0], "Unknown label type"),
-        (np.where(Y, 1.0, np.nan), "Unknown label type"),
+        (np.where(Y, 1.0, np.nan), r"y\w* contains NaN: \d+ missing label\(s\), the first at row"),
+        (pd.Series([None, *Y[1:]], dtype="Int64"), r"1 missing label\(s\), the first at row 0"),
         (pl.Series([None, *TEXT[1:]]), r"has 1 missing label\(s\), the first at row 0"),
         (np.array([0, *TEXT[1:]], dtype=object), "labels of one kind"),
         (sp.csr_matrix(Y[:, None]), "is sparse"),

@@ -269,6 +269,33 @@ def test_recorded_warnings_are_kept_apart_between_threads() -> None:
     assert (warnings.showwarning, list(warnings.filters)) == before
 
 
+def test_other_threads_keep_their_filters_while_one_records() -> None:
+    inside, outside, told = threading.Event(), threading.Event(), []
+
+    def record() -> None:
+        with recorded_warnings():
+            inside.set()
+            outside.wait(timeout=60)
+
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.filterwarnings("error", "loud", category=UserWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.showwarning = lambda message, *args, **named: told.append(str(message))
+        thread = threading.Thread(target=record)
+        thread.start()
+        inside.wait(timeout=60)
+        try:
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+            warnings.warn("told", UserWarning, stacklevel=1)
+            with pytest.raises(UserWarning, match="loud"):
+                warnings.warn("loud", UserWarning, stacklevel=1)
+        finally:
+            outside.set()
+            thread.join()
+    assert told == ["told"]
+
+
 def test_single_threaded_pins_and_restores() -> None:
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()

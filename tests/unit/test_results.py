@@ -386,5 +386,7 @@ def test_weights_come_back_as_they_went(tmp_path: Path) -> None:
 
 
 def test_unknown_schema_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="checks, adversarial, trials, weights, metric, processed; got 'result'"):
+    with pytest.raises(
+        ValueError, match="checks, adversarial, trials, weights, identity, metric, processed; got 'result'"
+    ):
         write_table(tmp_path / "x", small(), "result", {})
