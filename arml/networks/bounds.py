@@ -27,8 +27,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from arml.networks.classifier import NetworkClassifier
-from arml.networks.layers import Convolution, Layer, Network
-from arml.validation import check_choice, check_features, check_labels, check_labels_known, check_positive
+from arml.networks.layers import Convolution, Layer, Network, plain_sums
+from arml.validation import check_choice, check_device, check_features, check_labels, check_labels_known, check_positive
 
 __all__ = ["METHODS", "certified_radii", "score_bounds"]
 
@@ -36,13 +36,20 @@ Floats = NDArray[np.float64]
 
 METHODS = ("crown", "interval")
 _UNIT = 2.0**-53
-_MOST = 1 << 20  # numbers in the largest matrix of a chunk of points: what a cache holds
+# numbers in the largest matrix of a chunk of points: what a cache holds, or what keeps a GPU busy
+_MOST, _MOST_GPU = 1 << 20, 1 << 26
 _SMALLEST, _LARGEST = 1e-9, 1e6
 _BELOW = 1.0 - 1e-6
 
 
 def certified_radii(
-    classifier: NetworkClassifier, X: ArrayLike, y: ArrayLike, *, method: str = "crown", tolerance: float = 0.005
+    classifier: NetworkClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    method: str = "crown",
+    tolerance: float = 0.005,
+    device: str = "cpu",
 ) -> Floats:
     """Return for each point a radius within which the network's prediction is proved to stay y.
 
@@ -55,6 +62,9 @@ def certified_radii(
         "interval" is much faster and much weaker; "crown" is never below it.
     tolerance : float
         The search for a radius ends once one that is larger by this share is not certified.
+    device : str
+        Where the bounds are computed, "cpu" or as torch writes it, in float64. What rounding can amount to is bounded
+        for sums in any order: radii are proved on every device, and agree within the tolerance.
 
     Returns
     -------
@@ -65,8 +75,8 @@ def certified_radii(
     Raises
     ------
     ValueError
-        A label is unknown, shapes do not fit, features are NaN or infinite, the method is unknown or the tolerance not
-        positive.
+        A label is unknown, shapes do not fit, features are NaN or infinite, the method is unknown, the tolerance not
+        positive or the device not there.
     NotFittedError
         The classifier has not been fitted.
 
@@ -87,15 +97,16 @@ def certified_radii(
     """
     check_choice("method", method, METHODS)
     check_positive("tolerance", tolerance)
+    check_device(device)
     check_is_fitted(classifier, "network_")
     points = check_features(X, n_features=classifier.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)
-    network = classifier.network_.to("cpu", torch.float64)
-    x, labels = torch.from_numpy(points), torch.from_numpy(codes.astype(np.int64))
-    with torch.no_grad():
+    network = classifier.network_.to(device, torch.float64)
+    x, labels = torch.from_numpy(points).to(device), torch.from_numpy(codes.astype(np.int64)).to(device)
+    with torch.no_grad(), plain_sums():
         prepared = _Prepared(network)
         guess, right = _linear_guess(network, x, labels)
-        lower = torch.zeros(len(x), dtype=torch.float64)
+        lower = torch.zeros_like(guess)
         rows = torch.nonzero(right).flatten()
         if not len(rows):
             return np.zeros(len(points))
@@ -107,16 +118,22 @@ def certified_radii(
 
             return ask
 
-        found = _largest(certified("interval"), torch.zeros(len(rows), dtype=torch.float64), guess, tolerance)
+        found = _largest(certified("interval"), torch.zeros_like(guess), guess, tolerance)
         if method == "crown":
             found = _largest(certified("crown"), found, guess, tolerance)
         lower[rows] = found
-    radii: Floats = lower.numpy()
+    radii: Floats = lower.cpu().numpy()
     return radii
 
 
 def score_bounds(
-    classifier: NetworkClassifier, X: ArrayLike, y: ArrayLike, radius: ArrayLike, *, method: str = "crown"
+    classifier: NetworkClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    radius: ArrayLike,
+    *,
+    method: str = "crown",
+    device: str = "cpu",
 ) -> Floats:
     """Return lower bounds, over the ball of this radius, on the score of y minus that of each other class.
 
@@ -139,19 +156,24 @@ def score_bounds(
     """
     check_is_fitted(classifier, "network_")
     check_choice("method", method, METHODS)
+    check_device(device)
     points = check_features(X, n_features=classifier.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)
     lengths = np.broadcast_to(np.asarray(radius, dtype=np.float64), (len(points),))
     if not (np.isfinite(lengths) & (lengths >= 0)).all():
         raise ValueError(f"radius must be finite and not negative, got {lengths[:5].tolist()}")
-    with torch.no_grad():
-        bounds: Floats = _differences(
-            _Prepared(classifier.network_.to("cpu", torch.float64)),
-            torch.from_numpy(points),
-            torch.from_numpy(lengths.copy()),
-            torch.from_numpy(codes.astype(np.int64)),
-            method,
-        ).numpy()
+    with torch.no_grad(), plain_sums():
+        bounds: Floats = (
+            _differences(
+                _Prepared(classifier.network_.to(device, torch.float64)),
+                torch.from_numpy(points).to(device),
+                torch.from_numpy(lengths.copy()).to(device),
+                torch.from_numpy(codes.astype(np.int64)).to(device),
+                method,
+            )
+            .cpu()
+            .numpy()
+        )
     return bounds
 
 
@@ -162,7 +184,7 @@ def _largest(certified: Callable[[Tensor, Tensor], Tensor], lower: Tensor, guess
     """Double from the guess until nothing is certified, then bisect; ``lower`` is certified already."""
     lower, upper = lower.clone(), torch.full_like(lower, torch.inf)
     trial = torch.maximum(guess * _BELOW, 2 * lower).clamp(min=_SMALLEST)
-    active = torch.arange(len(lower))
+    active = torch.arange(len(lower), device=lower.device)
     while len(active):
         good = certified(active, trial[active])
         lower[active[good]] = trial[active[good]]
@@ -188,7 +210,7 @@ def _linear_guess(network: Network, x: Tensor, labels: Tensor) -> tuple[Tensor, 
         inputs = x.clone().requires_grad_()
         scores = network(inputs)
         own = scores.gather(1, labels[:, None])
-        best = torch.full((len(x),), torch.inf, dtype=torch.float64)
+        best = torch.full_like(scores[:, 0].detach(), torch.inf)
         for c in range(scores.shape[1]):
             difference = own[:, 0] - scores[:, c]
             gradient = torch.autograd.grad(difference.sum(), inputs, retain_graph=True)[0]
@@ -208,9 +230,10 @@ class _Prepared:
         self.network = network
         self.absolute = [layer.absolute() for layer in network.layers]
         self.spread = [layer.absolute().without_bias() for layer in network.layers]
-        hidden, double = network.layers[:-1], torch.float64
-        self.rows = [layer.transposed(torch.eye(layer.n_outputs, dtype=double)) for layer in hidden]
-        zeros = [torch.zeros(1, rows.shape[1], dtype=double) for rows in self.rows]
+        hidden, where = network.layers[:-1], network.layers[-1].bias.device
+        units = (torch.eye(layer.n_outputs, dtype=torch.float64, device=where) for layer in hidden)
+        self.rows = [layer.transposed(unit) for layer, unit in zip(hidden, units)]
+        zeros = [torch.zeros_like(rows[:1]) for rows in self.rows]
         self.offsets = [layer(zero) for layer, zero in zip(hidden, zeros)]
         self.windows: list[Tensor] = []
         if len(hidden) > 1 and isinstance(hidden[0], Convolution) and isinstance(hidden[1], Convolution):
@@ -240,7 +263,8 @@ def _differences(prepared: _Prepared, x: Tensor, radius: Tensor, labels: Tensor,
     """Lower bounds on the score differences over the balls, shape (n, C − 1)."""
     width = max(layer.n_outputs for layer in prepared.network.layers)
     tallest = max((layer.n_outputs for layer in prepared.network.layers[1:-1]), default=1)
-    size = max(1, _MOST // (2 * tallest * max(width, x.shape[1]))) if method == "crown" else 512
+    most = _MOST if x.device.type == "cpu" else _MOST_GPU
+    size = max(1, most // (2 * tallest * max(width, x.shape[1]))) if method == "crown" else 512
     parts = [
         _chunk(prepared, x[i : i + size], radius[i : i + size], labels[i : i + size], method)
         for i in range(0, len(x), size)
@@ -348,8 +372,8 @@ def _through_windows(
 
 def _against_label(last: Layer, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Score of the label minus each other one, affine in the last layer's input: rows (n, C − 1, width), constants."""
-    n_classes = last.n_outputs
-    others = torch.stack([torch.arange(n_classes)[torch.arange(n_classes) != c] for c in range(n_classes)])[labels]
+    codes = torch.arange(last.n_outputs, device=labels.device)
+    others = torch.stack([codes[codes != c] for c in range(last.n_outputs)])[labels]
     rows = last.weight[labels][:, None] - last.weight[others]
     return rows, last.bias[labels][:, None] - last.bias[others]
 

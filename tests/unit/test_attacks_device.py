@@ -12,30 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
 
 from arml import MahalanobisMetric
 from arml.attacks import boundary_attack
+from arml.attacks.arrays import arrays_on
 from arml.attacks.device import DeviceForward, k_smallest
 from arml.attacks.forward import PlainForward
-from arml.attacks.normals import Normals
+from arml.attacks.proposals import Proposals
 from arml.knn.neighbors import Predictor
 from arml.knn.reference import reference_set
 from arml.knn.resident import lengths, resident
-
-DEVICES = ["cpu:0", pytest.param("cuda", marks=pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA device"))]  # fmt: skip
-MADE = {getattr(torch, name) for name in ("arange", "empty", "eye", "full", "ones", "rand", "randn", "tensor", "zeros")}
-
-
-class Placed(TorchFunctionMode):
-    """Fails where a tensor is made without a word about its device: it would be on the CPU, whatever is asked for."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if function in MADE and not kwargs.get("pin_memory"):
-            assert kwargs.get("device") is not None, f"{function.__name__} without a device"
-        return function(*args, **kwargs)
+from tests.placement import DEVICES, Placed
 
 
 def blobs(n_train: int, n_test: int = 12, n_features: int = 5, seed: int = 0) -> Any:
@@ -63,17 +50,26 @@ def test_the_boundary_attack_gives_numpys_norms(device: str, M: Any) -> None:
     np.testing.assert_allclose(found.adversarial, expected.adversarial, atol=1e-9)
 
 
-def test_converged_rows_are_left_out_on_a_device_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arml.attacks.boundary.CONVERGED_BELOW", 1e-3)
-    monkeypatch.setattr("arml.attacks.proposals.CONVERGED_BELOW", 1e-3)
-    monkeypatch.setattr("arml.attacks.normals._STEPS", 64)
-    train, y_train, X, y = blobs(30, 6, 2, seed=3)
-    expected = boundary_attack(train, y_train, X, y, n_neighbors=3, steps=900)
-    block, asked = Normals.block, []
-    monkeypatch.setattr(Normals, "block", lambda self, rows: asked.append(len(rows)) or block(self, rows))
-    found = boundary_attack(train, y_train, X, y, n_neighbors=3, steps=900, device="cpu:0")
-    np.testing.assert_allclose(found.norm, expected.norm, rtol=1e-6)
-    assert max(asked) > min(asked) > 0
+@pytest.mark.parametrize("device", DEVICES)
+def test_proposals_of_converged_rows_are_left_out_on_a_device_too(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arml.attacks.normals._STEPS", 4)
+    rng = np.random.default_rng(0)
+    originals, perturbed = rng.random((6, 5)), rng.random((6, 5))
+    vectors = originals - perturbed
+    norms = np.linalg.norm(vectors, axis=1)
+    steps = np.full(6, 0.01)
+    kinds = [arrays_on(name) for name in ("cpu", device)]
+    box = np.zeros((6, 5)), np.ones((6, 5))
+    both = [Proposals(*box, [np.random.default_rng(row) for row in range(6)], arrays) for arrays in kinds]
+    for t in range(14):
+        steps[: t // 3] = 1e-9  # one row after the other
+        state = originals, perturbed, vectors, vectors / norms[:, None], norms, np.full(6, 0.05), steps
+        numpys, torchs = (some(*(arrays.put(part.copy()) for part in state)) for some, arrays in zip(both, kinds))
+        for one, other in zip(numpys, torchs):
+            np.testing.assert_allclose(kinds[1].take(other), one, rtol=1e-13)
+        assert kinds[1].take(both[1].active).tolist() == both[0].active.tolist() == (steps > 1e-7).tolist()
+    assert np.array_equal(numpys[0][:3], perturbed[:3]) and not (numpys[0][4:] == perturbed[4:]).any()
+    both[1].close()
 
 
 def cases() -> dict[str, tuple[Any, Any, Any]]:
