@@ -97,6 +97,11 @@ class Convolution:
         """Ab, shape (n,)."""
         return a.reshape(-1, *self.output_shape).sum(dim=(2, 3)) @ self.bias
 
+    def filter_norms(self) -> Tensor:
+        """ℓ2 norm of the filter behind each output, shape (out,)."""
+        _, rows, columns = self.output_shape
+        return self.weight.flatten(1).norm(dim=1).repeat_interleave(rows * columns)
+
     def windows(self, x: Tensor) -> Tensor:
         """What each filter is laid upon, shape (n, places, inputs of a filter); 0 beyond the borders."""
         return F.unfold(x.view(-1, *self.shape), _KERNEL, padding=_PADDING, stride=_STRIDE).mT

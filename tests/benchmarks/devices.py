@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.devices``: Boundary Attack, smoothing and CROWN on images, on a GPU or a CPU, as a table.
+"""``python -m tests.benchmarks.devices``: the Boundary Attack, smoothing and CROWN on images, on a GPU or a CPU.
 
 Each part is checked against the CPU on a few points, or the run fails. Each has a budget of seconds: a short trial says
 how long the whole would take, and where that is too long the effort is cut, which the table shows.
