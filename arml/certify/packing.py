@@ -46,18 +46,20 @@ class Packing:
         self._found: dict[int, list[tuple[float, list[Dual]]]] = {}
         self._known: dict[tuple[int, int], tuple[float, bool]] = {}  # (j, groups): the bound, and whether it is final
 
-    def order(self, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows]) -> float:
+    def order(
+        self, base: float, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows], enough: float
+    ) -> float:
         """The ``column_rank``-th smallest over ``rivals`` of the packing bound with ``row_rank`` groups.
 
-        Never below that order of the closed form (:meth:`arml.geometry.bisectors.Pairs.order`), whose parameters these
-        are. Rivals are packed by their closed forms, smallest first, until the next exceeds the column_rank-th smallest
-        packed, and no more than some dozens beyond ``column_rank``.
+        Never below ``base``, that order of the closed form: :meth:`arml.geometry.bisectors.Pairs.order`, whose
+        parameters these are. Rivals are packed by their closed forms, smallest first, until the next exceeds the
+        column_rank-th smallest packed, and no more than some dozens beyond ``column_rank``; no bound is raised beyond
+        ``enough``.
         """
         # Let v_j be j's bound. Where `column_rank` rivals are no farther than all but row_rank − 1 of the class, each
         # has cost v_j, the last of them at least the column_rank-th smallest v. With the packed values and, for the
         # rivals left, their closed forms (v_j ≥ closed_j ≥ floor_j), that order is min(within, left) at least.
         pairs = self.pairs
-        base = pairs.order(self.own, rivals, row_rank, column_rank, used)
         distances = pairs.d[self.own]
         if not 0.0 < base < math.inf:
             return base
@@ -71,7 +73,7 @@ class Packing:
         ranking = np.argsort(closed, kind="stable")
         packed: list[float] = []
         for place in ranking[:count]:
-            limit = sorted(packed)[column_rank - 1] if len(packed) >= column_rank else math.inf
+            limit = min(enough, sorted(packed)[column_rank - 1]) if len(packed) >= column_rank else enough
             if closed[place] >= limit:
                 break
             packed.append(max(float(closed[place]), self._packed(int(rivals[nearest[place]]), near, row_rank, limit)))
