@@ -104,7 +104,7 @@ def test_the_benchmark_of_attacks_and_certificates_writes_its_table(tmp_path):
         "--size",
         "300",
         "--points",
-        "2",
+        "1",
         "--attack-steps",
         "30",
         "--samples",
@@ -117,8 +117,8 @@ def test_the_benchmark_of_attacks_and_certificates_writes_its_table(tmp_path):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     rows = [row for row in rows[1:] if not row[0].startswith("-")]
     assert [row[:4] for row in rows] == [
-        ["Boundary Attack, K = 11", "300", "2", "30 steps"],
-        ["smoothing, cnn", "", "2", "n = 300"],
+        ["Boundary Attack, K = 11", "300", "1", "30 steps"],
+        ["smoothing, cnn", "", "1", "n = 300"],
         ["CROWN, cnn", "", rows[-1][2], "tolerance 0.005"],
     ]
     assert all(float(row[4]) >= 0 for row in rows)
