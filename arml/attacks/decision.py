@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from arml.attacks.device import DeviceForward
 from arml.attacks.forward import Floats, Ints, PrunedForward
 from arml.attacks.options import check_count, point_generators
 from arml.attacks.result import AttackResult, distance, verified
@@ -39,16 +41,19 @@ class Queries:
     generators: Sequence[np.random.Generator]
     _classifier: Predictor
     _targets: Ints
+    _device: str | None = None
 
-    def forward(self) -> PrunedForward:
-        """A fresh forward pass for these rows."""
-        return PrunedForward(self._classifier, self._targets)
+    def forward(self) -> Callable[[Any, Any], Any]:
+        """A fresh forward pass for these rows, :class:`arml.attacks.forward.Forward` or its like on a device."""
+        if self._device is None:
+            return PrunedForward(self._classifier, self._targets)
+        return DeviceForward(self._classifier, self._targets, self._device)
 
     def alone(self, row: int) -> Queries:
         """A batch of this row only."""
         one = slice(row, row + 1)
         rows = (self.points[one], self.starts[one], self.low[one], self.high[one], self.generators[one])
-        return Queries(*rows, self._classifier, self._targets[one])
+        return Queries(*rows, self._classifier, self._targets[one], self._device)
 
 
 def attack_from_starts(
@@ -63,17 +68,18 @@ def attack_from_starts(
     bounds: tuple[float, float] | None,
     batch_size: int,
     noise: bool,
+    device: str | None = None,
 ) -> AttackResult:
     """Find a start for every point, let ``run`` shorten them, and verify what it returns, shape (n, D).
 
-    Parameters and errors are those of :func:`arml.attacks.boundary_attack`.
+    Parameters and errors are those of :func:`arml.attacks.boundary_attack`; ``device`` is torch's, None is NumPy.
     """
     asked = query_set(reference, X, y, n_neighbors, bounds=bounds)
     points, targets, classifier = asked.points, asked.codes, Predictor(reference, asked.n_neighbors)
     check_count("batch_size", batch_size, 1)
     low, high = asked.bounds or (-np.inf, np.inf)
     generators = point_generators(seeds, indices, len(points))
-    search = StartSearch(classifier)
+    search = StartSearch(classifier, device)
 
     norm = np.full(len(points), np.inf)
     adversarial = np.full(points.shape, np.nan)
@@ -90,9 +96,12 @@ def attack_from_starts(
             continue
         rows, starts = rows[found], starts[found]
         draws = [generators[row] for row in rows]
-        ends = run(Queries(points[rows], starts, box[0][found], box[1][found], draws, classifier, targets[rows]))
-        for row, start, end in zip(rows, starts, ends):
-            checked = verified(classifier, reference.classes[targets[row]], end, start)
+        box = box[0][found], box[1][found]
+        ends = run(Queries(points[rows], starts, *box, draws, classifier, targets[rows], device))
+        labels = reference.classes[targets[rows]]
+        fooled = classifier.predict(ends) != labels
+        for row, label, start, end, sure in zip(rows, labels, starts, ends, fooled):
+            checked = end if sure else verified(classifier, label, end, start)
             if checked is not None:
                 norm[row], adversarial[row] = distance(points[row], checked), checked
                 status[row] = "bounded"

@@ -6,18 +6,18 @@ This takes the place of foolbox's ``draw_proposals``, which draws one Gaussian f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from arml.attacks.forward import Bools, Floats
+from arml.attacks.arrays import Arrays
+from arml.attacks.forward import Floats
+from arml.attacks.normals import Normals
 
 __all__ = ["CONVERGED_BELOW", "Proposals"]
 
 CONVERGED_BELOW = 1e-7
 """foolbox's default: a row whose step towards the original is shorter than this has converged."""
-
-_BLOCK_BYTES = 16 * 2**20
-_BLOCK_STEPS = 1024
 
 
 class Proposals:
@@ -33,88 +33,97 @@ class Proposals:
         Each row's box.
     generators : one a row
         Every step takes D standard normals from each; how many are drawn ahead does not change them.
+    arrays : Arrays
+        Where the steps are made: everything else is of this kind.
 
     Attributes
     ----------
-    active : ndarray of shape (n,)
+    active : array of shape (n,)
         Rows that have not converged.
     """
 
-    def __init__(self, low: Floats, high: Floats, generators: Sequence[np.random.Generator]) -> None:
-        self._low, self._high, self._generators = low, high, generators
-        self.active: Bools = np.ones(len(low), dtype=bool)
-        length = int(np.clip(_BLOCK_BYTES // (8 * low.size), 1, _BLOCK_STEPS))
-        self._block = np.empty((length, *low.shape))
+    def __init__(self, low: Floats, high: Floats, generators: Sequence[np.random.Generator], arrays: Arrays) -> None:
+        self._arrays = arrays
+        self._low, self._high = arrays.put(low), arrays.put(high)
+        self._normals = Normals(generators, low.shape[1], arrays)
+        self.active: Any = arrays.flags(len(low))
         self._live = np.arange(len(low))
-        self._next = length
+        self._block: Any = None
+        self._next = 0
+
+    def close(self) -> None:
+        """Draw no more."""
+        self._normals.close()
 
     def __call__(
         self,
-        originals: Floats,
-        perturbed: Floats,
-        source_vectors: Floats,
-        source_directions: Floats,
-        source_norms: Floats,
-        spherical_steps: Floats,
-        source_steps: Floats,
-    ) -> tuple[Floats, Floats]:
+        originals: Any,
+        perturbed: Any,
+        source_vectors: Any,
+        source_directions: Any,
+        source_norms: Any,
+        spherical_steps: Any,
+        source_steps: Any,
+    ) -> tuple[Any, Any]:
         """Candidates and spherical candidates, shapes (n, D), from foolbox's state of the step.
 
         Rows that converged some time ago stay at ``perturbed``.
         """
         self.active &= source_steps >= CONVERGED_BELOW
-        if self._next == len(self._block):
+        if self._block is None or self._next == self._block.shape[1]:
             self._draw_ahead()
-        eta, live = self._block[self._next], self._live
+        eta = self._block[:, self._next]
         self._next += 1
         state = originals, source_vectors, source_directions, source_norms, spherical_steps, source_steps
-        if live.size == len(originals):
+        if self._live.size == len(originals):
             return self._step(eta, *state)
-        candidates, spherical = perturbed.copy(), perturbed.copy()
+        live = self._places
+        candidates, spherical = self._arrays.copy(perturbed), self._arrays.copy(perturbed)
         candidates[live], spherical[live] = self._step(eta, *(values[live] for values in state))
         return candidates, spherical
 
     def _step(
         self,
-        eta: Floats,
-        originals: Floats,
-        source_vectors: Floats,
-        source_directions: Floats,
-        source_norms: Floats,
-        spherical_steps: Floats,
-        source_steps: Floats,
-    ) -> tuple[Floats, Floats]:
+        eta: Any,
+        originals: Any,
+        source_vectors: Any,
+        source_directions: Any,
+        source_norms: Any,
+        spherical_steps: Any,
+        source_steps: Any,
+    ) -> tuple[Any, Any]:
         """The same for the live rows, from their standard normals ``eta`` (overwritten)."""
+        xp = self._arrays.xp
         # orthogonal to the source direction, rescaled (in one dimension nothing is left of it)
         eta -= (source_directions * eta).sum(axis=1)[:, None] * source_directions
-        eta *= _ratio(spherical_steps * source_norms, np.sqrt(np.square(eta).sum(axis=1)))[:, None]
+        eta *= self._ratio(spherical_steps * source_norms, xp.sqrt(xp.square(eta).sum(axis=1)))[:, None]
         # project on the sphere using Pythagoras
         eta -= source_vectors
-        eta /= np.sqrt(np.square(spherical_steps) + 1.0)[:, None]
+        eta /= xp.sqrt(xp.square(spherical_steps) + 1.0)[:, None]
         spherical = self._clip(originals + eta)
         # step towards the original: source_step, and what clipping took off the sphere
         candidates = originals - spherical
-        norms = np.sqrt(np.square(candidates).sum(axis=1))
-        lengths = np.maximum(source_steps * source_norms + norms - source_norms, 0.0)
-        candidates *= _ratio(lengths, norms)[:, None]
+        norms = xp.sqrt(xp.square(candidates).sum(axis=1))
+        lengths = (source_steps * source_norms + norms - source_norms).clip(min=0.0)
+        candidates *= self._ratio(lengths, norms)[:, None]
         candidates += spherical
         return self._clip(candidates), spherical
 
-    def _clip(self, points: Floats) -> Floats:
-        np.maximum(points, self._low, out=points)
-        return np.minimum(points, self._high, out=points)
+    def _clip(self, points: Any) -> Any:
+        self._arrays.xp.maximum(points, self._low, out=points)
+        return self._arrays.xp.minimum(points, self._high, out=points)
+
+    def _ratio(self, numerator: Any, denominator: Any) -> Any:
+        """numerator / denominator, 0 where the denominator is 0."""
+        where = self._arrays.xp.where
+        some = denominator > 0.0
+        return where(some, numerator / where(some, denominator, 1.0), 0.0)
 
     def _draw_ahead(self) -> None:
-        """Draw the next block of standard normals row by row, and let go of the rows that have converged."""
-        keep = self.active[self._live]
+        """Take the next block of standard normals, and let go of the rows that have converged."""
+        keep = self._arrays.take(self.active)[self._live]
         if not keep.all():
-            self._low, self._high, self._live = self._low[keep], self._high[keep], self._live[keep]
-            self._block = np.empty((len(self._block), *self._low.shape))
-        for place, row in enumerate(self._live):
-            self._block[:, place] = self._generators[int(row)].standard_normal(self._block[:, place].shape)
-        self._next = 0
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """numerator / denominator, 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0.0)
+            held = self._arrays.put(np.flatnonzero(keep))
+            self._low, self._high, self._live = self._low[held], self._high[held], self._live[keep]
+            self._places = self._arrays.put(self._live)
+        self._block, self._next = self._normals.block(self._live), 0

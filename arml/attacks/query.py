@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from arml.attacks.decision import Queries, attack_from_starts
-from arml.attacks.forward import Floats
+from arml.attacks.forward import Bools, Floats
 from arml.attacks.model import decision_model, load_foolbox
 from arml.attacks.options import check_count
 from arml.attacks.result import AttackResult
@@ -141,12 +141,17 @@ def _one_by_one(queries: Queries, make: Callable[[], Any]) -> Floats:
     for row in range(len(ends)):
         one = queries.alone(row)
         attack = _rebuilt_attack(make(), one.generators[0], one.low[0], one.high[0])
-        model, criterion = decision_model(partial(one.forward(), active=np.ones(1, dtype=bool)))
+        model, criterion = decision_model(_always(one.forward()))
         try:
             ends[row] = attack.run(model, one.points, criterion, starting_points=one.starts)[0]
         except AssertionError:  # foolbox asserts that its last step is misclassified; rounding may undo that
             continue
     return ends
+
+
+def _always(forward: Callable[[Floats, Bools], Bools]) -> Callable[[Floats], Bools]:
+    """The forward pass of a row that never ends."""
+    return lambda Z: forward(Z, np.ones(len(Z), dtype=bool))
 
 
 def _rebuilt_attack(attack: Any, generator: np.random.Generator, low: Floats, high: Floats) -> Any:

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from arml.attacks.forward import Bools, Floats, Ints, PlainForward
+from arml.attacks.device import ArrayForward, DeviceForward
+from arml.attacks.forward import Bools, Floats, Forward, Ints, PlainForward
 from arml.knn.neighbors import Predictor, predict_codes
 
 __all__ = ["StartSearch"]
 
 _DIRECTIONS = 100
 _BLEND_STEPS = 50
+_BLOCK = 256
 
 
 class StartSearch:
@@ -28,10 +30,12 @@ class StartSearch:
     ----------
     classifier : Predictor
         On a reference set that keeps its points.
+    device : str, optional
+        torch's, where many points are asked about; None is NumPy.
     """
 
-    def __init__(self, classifier: Predictor) -> None:
-        reference = classifier.reference
+    def __init__(self, classifier: Predictor, device: str | None = None) -> None:
+        reference, self._device = classifier.reference, device
         self._classifier, self._X, self._codes = classifier, reference.points, reference.point_codes
         self._predicted = np.full(reference.n_train, -1, dtype=np.intp)
         self._range = self._X.min(axis=0), self._X.max(axis=0)
@@ -67,6 +71,12 @@ class StartSearch:
                 ends[row], found[row] = end, True
         return self._blend(X, ends, found, box, targets), found
 
+    def _forward(self, targets: Ints) -> Forward:
+        """A fresh forward pass for all rows."""
+        if self._device is None:
+            return PlainForward(self._classifier, targets)
+        return ArrayForward(DeviceForward(self._classifier, targets, self._device))
+
     def _draw_noise(
         self,
         ends: Floats,
@@ -78,7 +88,7 @@ class StartSearch:
         """Replace ``ends`` by the first misclassified of 100 uniform draws; an unbounded box uses the data's range."""
         low = np.where(np.isfinite(box[0]), box[0], np.minimum(self._range[0], ends))
         high = np.where(np.isfinite(box[1]), box[1], np.maximum(self._range[1], ends))
-        plain = PlainForward(self._classifier, targets)
+        plain = self._forward(targets)
         draws = ends.copy()
         for _ in range(_DIRECTIONS):
             for row in np.flatnonzero(~found):
@@ -94,7 +104,8 @@ class StartSearch:
 
         Points of other classes come first; mislabelled ones of the same class are the last resort.
         """
-        squared = np.square(self._X - x).sum(axis=1)
+        blocks = (self._X[i : i + _BLOCK] for i in range(0, len(self._X), _BLOCK))  # what a cache holds
+        squared = np.concatenate([np.square(block - x).sum(axis=1) for block in blocks])
         order = np.lexsort((squared, self._codes == target))
         done, count = 0, 1
         while done < order.size:
@@ -119,7 +130,7 @@ class StartSearch:
 
     def _blend(self, X: Floats, ends: Floats, found: Bools, box: tuple[Floats, Floats], targets: Ints) -> Floats:
         """First misclassified of 50 equal steps from x to its end (foolbox's linear search, with its 50 steps)."""
-        plain = PlainForward(self._classifier, targets)
+        plain = self._forward(targets)
         starts = ends.copy()
         pending = found.copy()
         for share in np.linspace(0.0, 1.0, _BLEND_STEPS + 1)[1:-1]:

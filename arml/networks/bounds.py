@@ -6,7 +6,8 @@ propagation carries these bounds on to the differences. CROWN puts two lines aro
 chord above and 0 or the identity below, and carries the differences back to the input as affine functions, whose
 minimum over the ball is known (the dual norm of ℓ2 is ℓ2). The bounds on ReLU inputs are made in the same way, and the
 tighter of both methods is taken. Which line goes below a ReLU changes with its bounds, though, and tighter ones may
-give looser differences: so CROWN is carried through with its own bounds alone too, and the better difference is taken.
+give looser differences: so CROWN is carried through with its own bounds alone too, behind a convolution also with the
+first layer's bounds by whole filters, as if the border of the image moved too, and the best difference is taken.
 
 Everything is computed in float64, and what rounding can amount to is subtracted: a sum's error is at most a small
 multiple of its length, the machine precision and the sum of the absolute values of its terms, which one pass with |W|
@@ -27,8 +28,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from arml.networks.classifier import NetworkClassifier
-from arml.networks.layers import Convolution, Layer, Network
-from arml.validation import check_choice, check_features, check_labels, check_labels_known, check_positive
+from arml.networks.layers import Convolution, Layer, Network, plain_sums
+from arml.networks.search import largest, linear_guess
+from arml.validation import check_choice, check_device, check_features, check_labels, check_labels_known, check_positive
 
 __all__ = ["METHODS", "certified_radii", "score_bounds"]
 
@@ -36,13 +38,18 @@ Floats = NDArray[np.float64]
 
 METHODS = ("crown", "interval")
 _UNIT = 2.0**-53
-_MOST = 1 << 20  # numbers in the largest matrix of a chunk of points: what a cache holds
-_SMALLEST, _LARGEST = 1e-9, 1e6
-_BELOW = 1.0 - 1e-6
+# numbers in the largest matrix of a chunk of points: what a cache holds, or what keeps a GPU busy
+_MOST, _MOST_GPU = 1 << 20, 1 << 26
 
 
 def certified_radii(
-    classifier: NetworkClassifier, X: ArrayLike, y: ArrayLike, *, method: str = "crown", tolerance: float = 0.005
+    classifier: NetworkClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    method: str = "crown",
+    tolerance: float = 0.005,
+    device: str = "cpu",
 ) -> Floats:
     """Return for each point a radius within which the network's prediction is proved to stay y.
 
@@ -55,6 +62,9 @@ def certified_radii(
         "interval" is much faster and much weaker; "crown" is never below it.
     tolerance : float
         The search for a radius ends once one that is larger by this share is not certified.
+    device : str
+        Where the bounds are computed, "cpu" or as torch writes it, in float64. What rounding can amount to is bounded
+        for sums in any order: radii are proved on every device, and agree within the tolerance.
 
     Returns
     -------
@@ -65,8 +75,8 @@ def certified_radii(
     Raises
     ------
     ValueError
-        A label is unknown, shapes do not fit, features are NaN or infinite, the method is unknown or the tolerance not
-        positive.
+        A label is unknown, shapes do not fit, features are NaN or infinite, the method is unknown, the tolerance not
+        positive or the device not there.
     NotFittedError
         The classifier has not been fitted.
 
@@ -87,15 +97,16 @@ def certified_radii(
     """
     check_choice("method", method, METHODS)
     check_positive("tolerance", tolerance)
+    check_device(device)
     check_is_fitted(classifier, "network_")
     points = check_features(X, n_features=classifier.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)
-    network = classifier.network_.to("cpu", torch.float64)
-    x, labels = torch.from_numpy(points), torch.from_numpy(codes.astype(np.int64))
-    with torch.no_grad():
+    network = classifier.network_.to(device, torch.float64)
+    x, labels = torch.from_numpy(points).to(device), torch.from_numpy(codes.astype(np.int64)).to(device)
+    with torch.no_grad(), plain_sums():
         prepared = _Prepared(network)
-        guess, right = _linear_guess(network, x, labels)
-        lower = torch.zeros(len(x), dtype=torch.float64)
+        guess, right = linear_guess(network, x, labels)
+        lower = torch.zeros_like(guess)
         rows = torch.nonzero(right).flatten()
         if not len(rows):
             return np.zeros(len(points))
@@ -107,16 +118,24 @@ def certified_radii(
 
             return ask
 
-        found = _largest(certified("interval"), torch.zeros(len(rows), dtype=torch.float64), guess, tolerance)
+        found = largest(certified("interval"), torch.zeros_like(guess), guess, tolerance)
         if method == "crown":
-            found = _largest(certified("crown"), found, guess, tolerance)
+            found = _improved(
+                certified("filters"), largest(certified("crown"), found, guess, tolerance), guess, tolerance
+            )
         lower[rows] = found
-    radii: Floats = lower.numpy()
+    radii: Floats = lower.cpu().numpy()
     return radii
 
 
 def score_bounds(
-    classifier: NetworkClassifier, X: ArrayLike, y: ArrayLike, radius: ArrayLike, *, method: str = "crown"
+    classifier: NetworkClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    radius: ArrayLike,
+    *,
+    method: str = "crown",
+    device: str = "cpu",
 ) -> Floats:
     """Return lower bounds, over the ball of this radius, on the score of y minus that of each other class.
 
@@ -139,66 +158,25 @@ def score_bounds(
     """
     check_is_fitted(classifier, "network_")
     check_choice("method", method, METHODS)
+    check_device(device)
     points = check_features(X, n_features=classifier.n_features_in_)
     codes = check_labels_known(check_labels(y, len(points)), classifier.classes_)
     lengths = np.broadcast_to(np.asarray(radius, dtype=np.float64), (len(points),))
     if not (np.isfinite(lengths) & (lengths >= 0)).all():
         raise ValueError(f"radius must be finite and not negative, got {lengths[:5].tolist()}")
-    with torch.no_grad():
-        bounds: Floats = _differences(
-            _Prepared(classifier.network_.to("cpu", torch.float64)),
-            torch.from_numpy(points),
-            torch.from_numpy(lengths.copy()),
-            torch.from_numpy(codes.astype(np.int64)),
-            method,
-        ).numpy()
+    with torch.no_grad(), plain_sums():
+        bounds: Floats = (
+            _differences(
+                _Prepared(classifier.network_.to(device, torch.float64)),
+                torch.from_numpy(points).to(device),
+                torch.from_numpy(lengths.copy()).to(device),
+                torch.from_numpy(codes.astype(np.int64)).to(device),
+                "filters" if method == "crown" else method,
+            )
+            .cpu()
+            .numpy()
+        )
     return bounds
-
-
-# --- the search for the radius -------------------------------------------------------------------
-
-
-def _largest(certified: Callable[[Tensor, Tensor], Tensor], lower: Tensor, guess: Tensor, tolerance: float) -> Tensor:
-    """Double from the guess until nothing is certified, then bisect; ``lower`` is certified already."""
-    lower, upper = lower.clone(), torch.full_like(lower, torch.inf)
-    trial = torch.maximum(guess * _BELOW, 2 * lower).clamp(min=_SMALLEST)
-    active = torch.arange(len(lower))
-    while len(active):
-        good = certified(active, trial[active])
-        lower[active[good]] = trial[active[good]]
-        upper[active[~good]] = trial[active[~good]]
-        active = active[good & (trial[active] < _LARGEST)]
-        trial[active] *= 2
-    while True:
-        wide = torch.isfinite(upper) & (upper > lower * (1 + tolerance)) & (upper > _SMALLEST)
-        active = torch.nonzero(wide).flatten()
-        if not len(active):
-            return lower
-        low, high = lower[active], upper[active]
-        # by ratio: what is certified may be far below the guess, and large balls cost most
-        middle = torch.where(high > 4 * low, (torch.maximum(low, high / 1024) * high).sqrt(), (low + high) / 2)
-        good = certified(active, middle)
-        lower[active] = torch.where(good, middle, low)
-        upper[active] = torch.where(good, high, middle)
-
-
-def _linear_guess(network: Network, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The radius if the network were linear as it is at x, and where the score of the label is the only highest."""
-    with torch.enable_grad():
-        inputs = x.clone().requires_grad_()
-        scores = network(inputs)
-        own = scores.gather(1, labels[:, None])
-        best = torch.full((len(x),), torch.inf, dtype=torch.float64)
-        for c in range(scores.shape[1]):
-            difference = own[:, 0] - scores[:, c]
-            gradient = torch.autograd.grad(difference.sum(), inputs, retain_graph=True)[0]
-            ratio = difference.detach() / gradient.norm(dim=1).clamp(min=1e-300)
-            best = torch.where(labels == c, best, torch.minimum(best, ratio))
-    # in fewer digits than rounding can reach, so that a point's search is the same whatever it comes with
-    return best.detach().clamp(min=0.0, max=_LARGEST).float().double(), best.detach() > 0
-
-
-# --- bounds --------------------------------------------------------------------------------------
 
 
 class _Prepared:
@@ -208,10 +186,14 @@ class _Prepared:
         self.network = network
         self.absolute = [layer.absolute() for layer in network.layers]
         self.spread = [layer.absolute().without_bias() for layer in network.layers]
-        hidden, double = network.layers[:-1], torch.float64
-        self.rows = [layer.transposed(torch.eye(layer.n_outputs, dtype=double)) for layer in hidden]
-        zeros = [torch.zeros(1, rows.shape[1], dtype=double) for rows in self.rows]
+        hidden, where = network.layers[:-1], network.layers[-1].bias.device
+        units = (torch.eye(layer.n_outputs, dtype=torch.float64, device=where) for layer in hidden)
+        self.rows = [layer.transposed(unit) for layer, unit in zip(hidden, units)]
+        zeros = [torch.zeros_like(rows[:1]) for rows in self.rows]
         self.offsets = [layer(zero) for layer, zero in zip(hidden, zeros)]
+        self.reach = {"rows": self.rows[0].norm(dim=1)} if hidden else {}
+        if hidden and isinstance(hidden[0], Convolution):
+            self.reach["filters"] = hidden[0].filter_norms()
         self.windows: list[Tensor] = []
         if len(hidden) > 1 and isinstance(hidden[0], Convolution) and isinstance(hidden[1], Convolution):
             self.windows = [hidden[0].from_window(hidden[1])]
@@ -236,11 +218,24 @@ class _Relaxed:
         return cls(below, chord, torch.where(mixed, -chord * low, 0.0))
 
 
+def _improved(ask: Callable[[Tensor, Tensor], Tensor], found: Tensor, guess: Tensor, tolerance: float) -> Tensor:
+    """Radii found before, longer where a better method certifies more: it costs much, and hardly ever does."""
+    found, larger = found.clone(), found * (1 + tolerance)
+    rows = torch.nonzero(ask(torch.arange(len(found), device=found.device), larger) & (found > 0)).flatten()
+    if len(rows):
+        found[rows] = largest(lambda which, radius: ask(rows[which], radius), larger[rows], guess[rows], tolerance)
+    return found
+
+
 def _differences(prepared: _Prepared, x: Tensor, radius: Tensor, labels: Tensor, method: str) -> Tensor:
-    """Lower bounds on the score differences over the balls, shape (n, C − 1)."""
+    """Lower bounds on the score differences over the balls, shape (n, C − 1).
+
+    ``method``: one of METHODS, or "filters", CROWN with one more try behind a convolution (see the module).
+    """
     width = max(layer.n_outputs for layer in prepared.network.layers)
     tallest = max((layer.n_outputs for layer in prepared.network.layers[1:-1]), default=1)
-    size = max(1, _MOST // (2 * tallest * max(width, x.shape[1]))) if method == "crown" else 512
+    most = _MOST if x.device.type == "cpu" else _MOST_GPU
+    size = max(1, most // (2 * tallest * max(width, x.shape[1]))) if method != "interval" else 512
     parts = [
         _chunk(prepared, x[i : i + size], radius[i : i + size], labels[i : i + size], method)
         for i in range(0, len(x), size)
@@ -260,10 +255,13 @@ class _Carried(NamedTuple):
     agrees: bool
 
 
-def _carried(prepared: _Prepared, x: Tensor, radius: Tensor, method: str, *, alone: bool = False) -> _Carried:
+def _carried(
+    prepared: _Prepared, x: Tensor, radius: Tensor, method: str, *, alone: bool = False, reach_of: str = "rows"
+) -> _Carried:
     """Range of each ReLU's input, layer by layer: the tighter of both methods, or (``alone``) CROWN's where asked.
 
-    It is asked where interval propagation does not settle a ReLU.
+    It is asked where interval propagation does not settle a ReLU. ``reach_of``: how far the first layer's outputs go,
+    by its rows, or by its whole filters, at the border too, where a row has only a part of one.
     """
     lines: list[_Relaxed] = []
     agrees = True
@@ -272,11 +270,14 @@ def _carried(prepared: _Prepared, x: Tensor, radius: Tensor, method: str, *, alo
         magnitude = prepared.absolute[depth](magnitude)
         slack = prepared.rounding[depth] * magnitude
         if depth == 0:  # the exact range of an affine function over a ball
-            centre, reach = layer(x), radius[:, None] * prepared.rows[0].norm(dim=1)
+            centre, reach = layer(x), radius[:, None] * prepared.reach[reach_of]
         else:
             centre, reach = layer((low + high) / 2), prepared.spread[depth]((high - low) / 2)
+        if reach_of == "filters" and depth == 0:  # beyond what the image's pixels can amount to
+            magnitude = torch.maximum(magnitude, centre.abs() + reach)
+            slack = prepared.rounding[depth] * magnitude
         below, above = centre - reach, centre + reach
-        if depth and method == "crown":
+        if depth and method != "interval":
             tighter = _through_windows if depth == 1 and prepared.windows else _through_rows
             low_line, high_line = tighter(prepared, depth, lines, below, above, x, radius)
             open_ = (below < 0) & (above > 0)  # elsewhere a point's bounds would depend on its neighbours'
@@ -295,17 +296,23 @@ def _chunk(prepared: _Prepared, x: Tensor, radius: Tensor, labels: Tensor, metho
     both = _carried(prepared, x, radius, method)
     last = layers[-1]
     rows, constant = _against_label(last, labels)
+
+    def rounded(bounds: Tensor, magnitude: Tensor) -> Tensor:
+        return bounds - 2 * prepared.rounding[-1] * prepared.absolute[-1](magnitude).amax(dim=1, keepdim=True)
+
     if len(layers) == 1:
         bounds = (rows @ x[:, :, None]).squeeze(2) + constant - radius[:, None] * rows.norm(dim=2)
-    else:
-        centre, reach = (both.low + both.high) / 2, (both.high - both.low) / 2
-        bounds = ((rows @ centre[:, :, None]) - (rows.abs() @ reach[:, :, None])).squeeze(2) + constant
-        if method == "crown":
-            tracks = [both] if both.agrees else [both, _carried(prepared, x, radius, method, alone=True)]
-            for track in tracks:
-                bounds = torch.maximum(bounds, _backward(layers[:-1], track.lines, rows, constant, x, radius))
-    magnitude = prepared.absolute[-1](both.magnitude)
-    return bounds - 2 * prepared.rounding[-1] * magnitude.amax(dim=1, keepdim=True)
+        return rounded(bounds, both.magnitude)
+    centre, reach = (both.low + both.high) / 2, (both.high - both.low) / 2
+    bounds = ((rows @ centre[:, :, None]) - (rows.abs() @ reach[:, :, None])).squeeze(2) + constant
+    bounds = rounded(bounds, both.magnitude)
+    if method != "interval":
+        ways = ["rows"] if not both.agrees else []
+        ways += ["filters"] if method == "filters" and "filters" in prepared.reach else []
+        for track in [both] + [_carried(prepared, x, radius, method, alone=True, reach_of=way) for way in ways]:
+            found = _backward(layers[:-1], track.lines, rows, constant, x, radius)
+            bounds = torch.maximum(bounds, rounded(found, track.magnitude))
+    return bounds
 
 
 def _through_rows(
@@ -348,8 +355,8 @@ def _through_windows(
 
 def _against_label(last: Layer, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Score of the label minus each other one, affine in the last layer's input: rows (n, C − 1, width), constants."""
-    n_classes = last.n_outputs
-    others = torch.stack([torch.arange(n_classes)[torch.arange(n_classes) != c] for c in range(n_classes)])[labels]
+    codes = torch.arange(last.n_outputs, device=labels.device)
+    others = torch.stack([codes[codes != c] for c in range(last.n_outputs)])[labels]
     rows = last.weight[labels][:, None] - last.weight[others]
     return rows, last.bias[labels][:, None] - last.bias[others]
 

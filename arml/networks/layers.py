@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ARCHITECTURES", "Convolution", "Dense", "Layer", "Network", "build_network"]
+__all__ = ["ARCHITECTURES", "Convolution", "Dense", "Layer", "Network", "build_network", "plain_sums"]
 
 ARCHITECTURES = ("mlp", "cnn")
 _KERNEL, _STRIDE, _PADDING = 4, 2, 1
@@ -95,6 +97,11 @@ class Convolution:
         """Ab, shape (n,)."""
         return a.reshape(-1, *self.output_shape).sum(dim=(2, 3)) @ self.bias
 
+    def filter_norms(self) -> Tensor:
+        """ℓ2 norm of the filter behind each output, shape (out,)."""
+        _, rows, columns = self.output_shape
+        return self.weight.flatten(1).norm(dim=1).repeat_interleave(rows * columns)
+
     def windows(self, x: Tensor) -> Tensor:
         """What each filter is laid upon, shape (n, places, inputs of a filter); 0 beyond the borders."""
         return F.unfold(x.view(-1, *self.shape), _KERNEL, padding=_PADDING, stride=_STRIDE).mT
@@ -107,13 +114,13 @@ class Convolution:
         images = F.pad(x.view(-1, *self.shape), (low, high, low, high))
         found = F.unfold(images, size, stride=step)
         across = (images.shape[3] - size) // step + 1
-        places = torch.arange(rows)[:, None] * across + torch.arange(columns)
+        places = torch.arange(rows, device=x.device)[:, None] * across + torch.arange(columns, device=x.device)
         return found[:, :, places.flatten()].mT
 
     def from_window(self, second: Convolution) -> Tensor:
         """This convolution's W where only one filter of the next looks, shape (inputs of the filter, pixels)."""
         inputs = second.weight[0].numel()
-        unit = torch.eye(inputs, dtype=self.weight.dtype).view(-1, *second.weight.shape[1:])
+        unit = torch.eye(inputs, dtype=self.weight.dtype, device=self.weight.device).view(-1, *second.weight.shape[1:])
         return F.conv_transpose2d(unit, self.weight, None, _STRIDE).flatten(1)
 
     def _through(self) -> tuple[int, int, int]:
@@ -160,6 +167,35 @@ class Network:
     def arrays(self) -> list[NDArray[Any]]:
         """Weights and biases as NumPy arrays, in the order of :meth:`tensors`."""
         return [tensor.detach().cpu().numpy() for tensor in self.tensors()]
+
+
+class _PlainSums:
+    """Who wants cuDNN off: a setting of the process, so the first to come turns it off and the last turns it back."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = threading.Lock(), 0, True
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """While it lasts, convolutions on a GPU are sums of products of all digits, in any order.
+
+        cuDNN rounds float32 to TF32's 10 bits by default, and may transform before it multiplies.
+        """
+        backend: Any = torch.backends.cudnn
+        with self._lock:
+            if not self._users:
+                self._before, backend.enabled = backend.enabled, False
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    backend.enabled = self._before
+
+
+plain_sums = _PlainSums()
 
 
 def build_network(

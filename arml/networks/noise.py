@@ -23,4 +23,4 @@ def gaussian_blocks(n: int, width: int, *key: int) -> Iterator[Tensor]:
     """n standard normal vectors of this width, float32, some at a time; the same whenever the key is."""
     draws = generator(*key)
     for first in range(0, n, _BLOCK):
-        yield torch.randn((_BLOCK, width), generator=draws)[: n - first]
+        yield torch.randn((_BLOCK, width), generator=draws, device="cpu")[: n - first]

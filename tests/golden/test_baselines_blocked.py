@@ -92,3 +92,33 @@ def test_the_benchmark_of_devices_writes_its_table(tmp_path):
     assert all(float(row[6]) >= 0 and float(row[7]) < 1e-6 for row in rows)
     with pytest.raises(SystemExit):
         main(["--data", "usps", "--sizes", "1", "2"])
+
+
+@pytest.mark.xdist_group("golden usps")
+def test_the_benchmark_of_attacks_and_certificates_writes_its_table(tmp_path):
+    from tests.benchmarks.devices import main
+
+    effort = [
+        "--data",
+        "usps",
+        "--size",
+        "300",
+        "--points",
+        "1",
+        "--attack-steps",
+        "30",
+        "--samples",
+        "300",
+        "--budget",
+        "20",
+    ]
+    assert main(["--device", "cpu:0", "--out", str(tmp_path / "devices.md"), *effort]) == 0
+    lines = (tmp_path / "devices.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
+    rows = [row for row in rows[1:] if not row[0].startswith("-")]
+    assert [row[:4] for row in rows] == [
+        ["Boundary Attack, K = 11", "300", "1", "30 steps"],
+        ["smoothing, cnn", "", "1", "n = 300"],
+        ["CROWN, cnn", "", rows[-1][2], "tolerance 0.005"],
+    ]
+    assert all(float(row[4]) >= 0 for row in rows)

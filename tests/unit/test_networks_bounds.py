@@ -127,6 +127,23 @@ def test_windows_give_what_rows_give(monkeypatch: pytest.MonkeyPatch) -> None:
             assert np.allclose(with_windows, score_bounds(network, X, y, 0.05), atol=1e-10)
 
 
+def test_bounds_by_whole_filters_are_a_further_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At some radius it is the better one; without it bounds may only be looser."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 150)
+    X = 0.6 * rng.random((4, 121))[y] + 0.4 * rng.random((150, 121))
+    options: dict[str, Any] = {"channels": (4, 8), "hidden": (20,), "epochs": 16, "learning_rate": 0.003}
+    network = NetworkClassifier("cnn", random_state=2, **options).fit(X, y)
+    radii = (0.1, 1.0, 2.0, 4.0)
+    found = np.array([score_bounds(network, X[:3], y[:3], r) for r in radii])
+    differences = bounds._differences
+    with monkeypatch.context() as patch:
+        patch.setattr(bounds, "_differences", lambda *args: differences(*args[:-1], "crown"))
+        fewer = np.array([score_bounds(network, X[:3], y[:3], r) for r in radii])
+    assert (found >= fewer).all() and (found > fewer + 1.0).any()
+    assert (certified_radii(network, X[:3], y[:3]) > 0).all()
+
+
 def matrices(network: NetworkClassifier) -> list[tuple[Any, Any]]:
     """Every layer as a matrix and a bias, convolutions too: what it does to the unit vectors."""
     layers = network.network_.to("cpu", torch.float64).layers
