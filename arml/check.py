@@ -183,7 +183,7 @@ class CertificateChecker:
             return False
         # who may be one of the K nearest, as far as distances from the center tell; they are measured
         z, distances = point - self.distances.center, self.distances
-        d, lengths = distances.screened(z), distances.sizes + self.sigma * length(z, 2.0)
+        d, lengths = distances.screened(z), distances.sizes + distances.size_of(z[None])
         doubt = (1.0 + _TIES) * distances.rounding(np.sqrt(d), lengths)
         rows = np.flatnonzero(d - doubt <= np.partition(d + doubt, n_neighbors - 1)[n_neighbors - 1])
         d, lengths = distances.measured(point, np.zeros(self.width), rows)
@@ -217,7 +217,7 @@ class CertificateChecker:
         reach = min(c.radius, corner) * (float(np.sqrt(self.width)) if c.norm == np.inf else 1.0)
         reach = self.sigma * reach if np.isfinite(reach) else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            d, lengths = self.distances.screened(z), self.distances.sizes + self.sigma * length(z, 2.0)
+            d, lengths = self.distances.screened(z), self.distances.sizes + self.distances.size_of(z[None])
         return _Point(x, z, d, lengths, np.zeros(d.size, bool), reach, label, c, _DUAL[c.norm], low, high, corner)
 
     def _measure(self, at: _Point, rows: Indices) -> None:
@@ -238,7 +238,7 @@ class CertificateChecker:
         if length(delta, c.norm) > c.upper * (1.0 + (self.width + _TERMS) * _EPS):
             return f"the perturbation is longer than the upper bound {c.upper}"
         moved = at.z + delta
-        far = self.distances.sizes + self.sigma * (length(moved, 2.0) + length(delta, 2.0))
+        far = self.distances.sizes + self.distances.size_of(np.stack([moved, delta])).sum()
         if not far.max() < _HUGE:
             return "squares of the features overflow at the perturbed point"
         if (delta < at.low * (1.0 + _BOX_ULPS * _EPS)).any() or (delta > at.high * (1.0 + _BOX_ULPS * _EPS)).any():

@@ -1,9 +1,9 @@
 """Distances for the checker of certificates, and by how much they are off: nothing here is the solvers'.
 
-ω(g, ℓ) = α g² + 2 h g + 2 h² bounds the rounding of a distance g² = ‖G (xᵢ − x)‖² from differences of length ℓ / σ: a
-sum of r squares is off by (r + 1) u of itself, u = 2⁻⁵³, and the image by h = γ ℓ. γ is (D + 1) u ‖|G|‖ / σ, and what
-differences and a shift add; 2 u under the identity. Points less a center serve where that is enough: ℓ is then the sum
-of their lengths.
+ω(g, ℓ) = α g² + 2 h g + 2 h² bounds the rounding of a distance g² = ‖G (xᵢ − x)‖² from differences of size ℓ: a sum of
+r squares is off by (r + 1) u of itself, u = 2⁻⁵³, and the image by h = γ ℓ. γ is (D + 1) u s, s ≥ ‖|G|‖ / σ, and what
+differences and a shift add; 2 u under the identity. The size of v is the larger of ‖G v‖ and ‖|G| |v|‖ / s, at most
+σ ‖v‖. Points less a center serve where that is enough: ℓ is then the sum of their sizes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Distances:
     sigma : float
         σ_max(G).
     sizes : ndarray of shape (N,)
-        σ times the lengths of X − center.
+        Those of X − center.
     """
 
     def __init__(self, X: Vector, metric: MahalanobisMetric) -> None:
@@ -60,19 +60,26 @@ class Distances:
         if not self._identity:
             columns, rows = (float(np.sqrt(np.abs(self._G).sum(axis=axis).max())) for axis in (0, 1))
             share = columns * rows / self.sigma if self.sigma > 0.0 else 0.0
+        self._spread = np.abs(self._G) / share if share > 0.0 else np.abs(self._G)
         self._alpha = (rank + _SQUARES) * _UNIT
         self._gamma = (_SHIFT if self._identity else self.width + _IMAGE) * _UNIT * share
         self._rows = (rank + self.width + _ROWS_OFF) * _UNIT * share
         with np.errstate(over="ignore", invalid="ignore"):
             self.center = np.median(X[:: max(1, len(X) // _MEDIAN)], axis=0)
             centered = X - self.center
-            self.sizes: Vector = self.sigma * row_lengths(centered)
+            self.sizes: Vector = self.size_of(centered)
             self._u: Vector = centered if self._identity else centered @ self._G.T
             self._w: Vector = centered if self._identity else self._u @ self._G
         largest = float(np.abs(self._w).max())
         self._unit = 1.0
         if largest > 0.0 and not _SAFE[0] < largest < _SAFE[1]:
             self._unit, self._w = largest, self._w / largest
+
+    def size_of(self, rows: Vector) -> Vector:
+        """The sizes of rows of features, shape (m, D) → (m,)."""
+        if self._identity:
+            return row_lengths(rows)
+        return np.maximum(row_lengths(rows @ self._G.T), row_lengths(np.abs(rows) @ self._spread.T))
 
     def screened(self, z: Vector) -> Vector:
         """Squared distances of a centred point to all N, from points less the center."""
@@ -84,7 +91,7 @@ class Distances:
         """Squared distances of x + δ to some rows from differences of features, and ℓ."""
         ways = self._X[rows] - x - delta
         images = ways if self._identity else ways @ self._G.T
-        return np.square(images).sum(axis=1), row_lengths(self.sigma * ways) + self.sigma * length(delta, 2.0)
+        return np.square(images).sum(axis=1), self.size_of(ways) + self.size_of(delta[None])
 
     def rounding(self, g: Vector, lengths: Vector) -> Vector:
         """ω."""
@@ -101,7 +108,7 @@ class Distances:
     def normals(self, rows: Indices, others: Indices, q: float) -> tuple[Vector, Vector]:
         """M (x_i − x_j) of each pair from differences, and by how much each is off in ‖·‖_q."""
         ways = self._X[rows] - self._X[others]
-        errors = self._stretch(q) * self._rows * self.sigma * row_lengths(self.sigma * ways)
+        errors = self._stretch(q) * self._rows * self.sigma * self.size_of(ways)
         return (ways if self._identity else ways @ self._G.T @ self._G), errors
 
     def _stretch(self, q: float) -> float:

@@ -29,7 +29,7 @@ from arml.verify import exact_radii
 Wide = NDArray[np.longdouble]
 DOUBT = np.longdouble(1e-12)  # of σ² ℓ²: distances nearer to each other than that may be ties for arml
 EDGE = 1.0 - 1e-7  # how near to a claimed radius probes come
-KINDS = ("normal", "lattice", "duplicates", "contradicting", "outlier", "offset", "cluster", "line")
+KINDS = ("normal", "lattice", "duplicates", "contradicting", "outlier", "offset", "cluster", "line", "stiff")
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,12 @@ def draw(rng: np.random.Generator) -> Problem:
     if rng.random() < 0.4:
         rank = int(rng.integers(1, width + 1))
         G = rng.normal(size=(rank, width))
+    if kind == "stiff":  # a metric that is large along a feature in which points hardly differ
+        ratio = 10.0 ** rng.uniform(0, 3)
+        X[:, 0] /= ratio
+        x[0] = X[0, 0]
+        G = rng.normal(size=(width, width))
+        G[:, 0] *= ratio
     if rng.random() < 0.15:
         factor = 10.0 ** rng.uniform(-100, 120)
         X, x = X * factor, x * factor
@@ -87,7 +93,7 @@ def draw(rng: np.random.Generator) -> Problem:
 # --- the oracle ----------------------------------------------------------------------------------
 
 
-def squared(problem: Problem, Z: NDArray[np.float64]) -> tuple[Wide, Wide]:
+def squared(problem: Problem, Z: NDArray[Any]) -> tuple[Wide, Wide]:
     """Squared distances of points to the training set in extended precision, and how far off doubles may be."""
     ways = problem.X.astype(np.longdouble)[None] - Z.astype(np.longdouble)[:, None]
     lengths = np.square(ways).sum(axis=2)
@@ -99,7 +105,7 @@ def squared(problem: Problem, Z: NDArray[np.float64]) -> tuple[Wide, Wide]:
     return d, 100 * DOUBT * np.square(G).sum() * lengths
 
 
-def answers(problem: Problem, Z: NDArray[np.float64]) -> NDArray[np.intp]:
+def answers(problem: Problem, Z: NDArray[Any]) -> NDArray[np.intp]:
     """The plurality of the K nearest, vote ties to the smallest label; −1 where rounding may decide."""
     d, doubt = squared(problem, Z)
     K, rows = problem.n_neighbors, np.arange(len(Z))[:, None]
@@ -179,7 +185,8 @@ class Trial:
             assert verdict.accepted, f"{bound}, {proof.radius}: {verdict.reason}"
             lower = max(lower, proof.radius)
         interval = radius_intervals(*self.given, p.metric, p.n_neighbors, programs=20, nodes=100)
-        self.between(float(interval.lower[0]), float(interval.upper[0]), interval.perturbation[0], "interval")
+        ends, way = (float(interval.lower[0]), float(interval.upper[0])), interval.perturbation[0]
+        self.between(*ends, way, "interval", end=interval.adversarial[0])
         attack = geometric_attack(*self.given, p.metric, p.n_neighbors, programs=20)
         if np.isfinite(attack.norm[0]):
             assert attack.norm[0] >= max(lower, float(interval.lower[0])) * EDGE, f"attack {attack.norm[0]} < {lower}"
@@ -231,14 +238,16 @@ class Trial:
         what: str,
         norm: float = 2.0,
         box: tuple[float, float] | None = None,
+        end: NDArray[Any] | None = None,
     ) -> None:
-        """Probes inside the lower end, and the upper end attained."""
+        """Probes inside the lower end, and the upper end attained: at ``end``, or x + δ before it is rounded."""
         assert 0 <= low <= high, f"{what}: [{low}, {high}]"
         self.inside(low, what, norm, box)
         if 0 < high < np.inf:
             (length,) = lengths(delta[None], norm)
             assert length <= high * (1 + 1e-9), f"{what}: upper {high}, perturbation of {length}"
-            got = answers(self.problem, (self.problem.x + delta)[None])[0]
+            end = self.problem.x.astype(np.longdouble) + delta if end is None else end
+            got = answers(self.problem, end[None])[0]
             assert got != self.problem.label, f"{what}: upper {high}, where the answer is still right"
 
 

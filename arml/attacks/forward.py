@@ -154,11 +154,11 @@ class PrunedForward:
     def _tolerances(self, Z: Floats) -> Floats:
         """What covers ties, and the rounding here and in the classifier, of any two of a row's list, shape (n,)."""
         # distances are made of offsets from the anchor: no longer than the sizes of both ends and twice the anchor's,
-        # and the largest size of list and anchor stands for all three
+        # and the largest size of list and anchor stands for all four, with what the candidate has moved from there
         reference = self._reference
-        sizes = reference.metric.sigma_max * lengths(Z - reference.center)
+        moved = reference.metric.sigma_max * lengths(Z - self._anchor)
         k, share = reference.rounding.screened_lost
-        return np.asarray(2.0 * (k * k + share) * np.square(sizes + 3.0 * self._size) + reference.rounding.floor)
+        return np.asarray(2.0 * (k * k + share) * np.square(moved + 4.0 * self._size) + reference.rounding.floor)
 
     def _nearest(self, Z: Floats, rows: slice | Ints) -> tuple[Floats, Ints, Floats, Floats]:
         """What the rows' lists say about candidates Z (m, D).
@@ -190,9 +190,7 @@ class PrunedForward:
         """Anchor rows at their candidates Z (m, D): list the ``width`` nearest training points, bound all others."""
         self.n_anchored += rows.size
         reference = self._reference
-        centered = reference.centered(Z)
-        U = centered if self._components is None else centered @ self._components.T
-        sizes = reference.metric.sigma_max * lengths(centered)
+        _, U, sizes = reference.located(Z)
         beyond = self._wide_beyond[rows] - np.sqrt(np.square(U - self._wide_anchor[rows]).sum(axis=1))
         lists = [self._closest(self._wide_rows[row], u, size) for row, u, size in zip(rows, U, sizes)]
         short = np.flatnonzero([last > limit for (_, last), limit in zip(lists, beyond)])

@@ -44,19 +44,22 @@ class Packing:
     def __init__(self, pairs: Pairs, own: slice) -> None:
         self.pairs, self.own = pairs, own
         self._found: dict[int, list[tuple[float, list[Dual]]]] = {}
+        self._known: dict[tuple[int, int], tuple[float, bool]] = {}  # (j, groups): the bound, and whether it is final
 
-    def order(self, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows]) -> float:
+    def order(
+        self, base: float, rivals: Rows, row_rank: int, column_rank: int, used: list[Rows], enough: float
+    ) -> float:
         """The ``column_rank``-th smallest over ``rivals`` of the packing bound with ``row_rank`` groups.
 
-        Never below that order of the closed form (:meth:`arml.geometry.bisectors.Pairs.order`), whose parameters these
-        are. Rivals are packed by their closed forms, smallest first, until the next exceeds the column_rank-th smallest
-        packed, and no more than some dozens beyond ``column_rank``.
+        Never below ``base``, that order of the closed form: :meth:`arml.geometry.bisectors.Pairs.order`, whose
+        parameters these are. Rivals are packed by their closed forms, smallest first, until the next exceeds the
+        column_rank-th smallest packed, and no more than some dozens beyond ``column_rank``; no bound is raised beyond
+        ``enough``.
         """
         # Let v_j be j's bound. Where `column_rank` rivals are no farther than all but row_rank − 1 of the class, each
         # has cost v_j, the last of them at least the column_rank-th smallest v. With the packed values and, for the
         # rivals left, their closed forms (v_j ≥ closed_j ≥ floor_j), that order is min(within, left) at least.
         pairs = self.pairs
-        base = pairs.order(self.own, rivals, row_rank, column_rank, used)
         distances = pairs.d[self.own]
         if not 0.0 < base < math.inf:
             return base
@@ -66,26 +69,36 @@ class Packing:
         count = min(rivals.size, column_rank + _RIVALS)
         nearest = np.argpartition(floors, count - 1)[: 4 * count]
         beyond = float(np.delete(floors, nearest).min(initial=math.inf))
-        closed = np.partition(pairs.bounds(near, rivals[nearest]), size - row_rank, axis=0)[size - row_rank]
+        closed = np.partition(pairs.bounds(near, rivals[nearest]), size - row_rank, axis=1)[:, size - row_rank]
         ranking = np.argsort(closed, kind="stable")
         packed: list[float] = []
         for place in ranking[:count]:
-            limit = sorted(packed)[column_rank - 1] if len(packed) >= column_rank else math.inf
+            limit = min(enough, sorted(packed)[column_rank - 1]) if len(packed) >= column_rank else enough
             if closed[place] >= limit:
                 break
-            packed.append(max(float(closed[place]), self._pack(int(rivals[nearest[place]]), near, row_rank, limit)))
+            packed.append(max(float(closed[place]), self._packed(int(rivals[nearest[place]]), near, row_rank, limit)))
         left = closed[ranking[len(packed) :]].min(initial=beyond)  # a bound for every rival that is not packed
         used.append(near)
         packed.sort()
         within = packed[column_rank - 1] if len(packed) >= column_rank else math.inf
         return max(base, min(within, float(left)))
 
-    def _pack(self, j: int, near: Rows, row_rank: int, limit: float) -> float:
-        """The smallest bound of ``row_rank`` groups for rival j; the packing ends where it passes ``limit``."""
+    def _packed(self, j: int, near: Rows, row_rank: int, limit: float) -> float:
+        """:meth:`_pack`, once for all sets of rivals that j is of: what is near depends on ``row_rank`` alone."""
+        value, final = self._known.get((j, row_rank), (-math.inf, False))
+        if not final and value < limit:
+            value, final = self._known[j, row_rank] = self._pack(j, near, row_rank, limit)
+        return value
+
+    def _pack(self, j: int, near: Rows, row_rank: int, limit: float) -> tuple[float, bool]:
+        """The smallest bound of ``row_rank`` groups for rival j, and whether a larger ``limit`` would leave it.
+
+        The packing ends where it passes ``limit``.
+        """
         pairs, reference = self.pairs, self.pairs.reference
         normals = reference.w[near] - reference.w[j]
         offsets = (pairs.d[near] - pairs.d[j]) / 2.0
-        alone = pairs.bounds(near, np.array([j]))[:, 0]
+        alone = pairs.bounds(near, np.array([j]))[0]
         # row_rank groups, row_rank − 1 positives to be spared: one group is whole, and its bound must be paid. Groups
         # stay disjoint (`free`), and a positive more never lowers a group's bound: the smallest of them is what counts,
         # so the weakest group is fed. A group that contradicts itself (Farkas) can never be passed: its bound is huge.
@@ -98,10 +111,14 @@ class Packing:
             free[leader] = False
         bounds = [self._proved(proof, j) for proof in proofs]
         ties = _TIE * (pairs.margins.slack[near] + pairs.margins.slack[j])
+        final = True
         for _ in range(_MOST):
             weakest = min(range(len(bounds)), key=bounds.__getitem__)
             group = groups[weakest]
-            if bounds[weakest] >= limit or group.contradiction is not None:
+            if group.contradiction is not None:
+                break
+            if bounds[weakest] >= limit:
+                final = False
                 break
             excess = np.where(free, normals @ group.point - offsets, -math.inf)
             worst = int(excess.argmax())
@@ -114,7 +131,7 @@ class Packing:
                 proofs[weakest], bounds[weakest] = proof, bound
         value = min(bounds)
         self._found.setdefault(j, []).append((value, proofs))
-        return value
+        return value, final
 
     @staticmethod
     def _grow(group: MinNormPoint, normals: NDArray[np.float64], offsets: Vector, place: int, near: Rows) -> Dual:

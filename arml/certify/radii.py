@@ -206,24 +206,28 @@ def _plurality(query: Query, pairs: Pairs, used: list[Rows], packing: Packing | 
     reference, code, n_neighbors = query.reference, query.code, query.n_neighbors
     own, everyone = query.own, slice(0, reference.n_train)
 
-    def order(rivals: Rows, row_rank: int, column_rank: int) -> float:
-        if packing is not None:
-            return packing.order(rivals, row_rank, column_rank, used)
+    def closed(rivals: Rows, row_rank: int, column_rank: int) -> float:
         return pairs.order(own, rivals, row_rank, column_rank, used)
 
-    shared: dict[int, float] = {}
-    wins = list(_winning_votes(code, reference.classes.size, n_neighbors))
-    for q in {q for _, _, q in wins}:
-        shared[q] = order(query.outside, q + 1, n_neighbors - q)
+    def packed(base: float, rivals: Rows, row_rank: int, column_rank: int) -> float:
+        return base if packing is None else packing.order(base, rivals, row_rank, column_rank, used, best)
+
     best = float(np.inf)
-    for rival, votes, q in sorted(wins, key=lambda win: shared[win[2]]):
-        if shared[q] >= best:
+    wins = list(_winning_votes(code, reference.classes.size, n_neighbors))
+    bases = {q: closed(query.outside, q + 1, n_neighbors - q) for q in {q for _, _, q in wins}}
+    shared: dict[int, float] = {}
+    for rival, votes, q in sorted(wins, key=lambda win: bases[win[2]]):
+        if bases[q] >= best:
             break
+        if q not in shared:
+            shared[q] = packed(bases[q], query.outside, q + 1, n_neighbors - q)
+        if shared[q] >= best:
+            continue
         rows = reference.class_rows(rival)
         members = np.arange(rows.start, rows.stop)
         if members.size < votes or pairs.order_floor(own, members, q + 1, votes) >= best:
             continue
-        value = max(shared[q], order(members, q + 1, votes))
+        value = max(shared[q], packed(closed(members, q + 1, votes), members, q + 1, votes))
         if value < best:
             best = min(best, max(value, pairs.order(everyone, members, n_neighbors, votes, used)))
     return best

@@ -26,6 +26,7 @@ _DOWN = 1.0 - 1e-12  # two roots, sum, products, difference and quotient: ten ro
 _COARSE_SQUARED, _COARSE = 2.0**-20, 2.0**-33
 _AT_ONCE = 2048
 _NEAR = 24
+_FIRST = 64
 _CHUNK = 512
 _ROWS = 8
 
@@ -43,37 +44,32 @@ class Pairs:
         self.margins, self.d = margins, margins.distances
         self.reference, self.norm = margins.query.reference, margins.query.norm
 
-    def bounds(
-        self, positives: Rows | slice, negatives: Rows | slice, *, products: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
+    def bounds(self, positives: Rows | slice, negatives: Rows | slice) -> NDArray[np.float64]:
         """[e_ij]₊ = [d_j − d_i]₊ / (2 ‖w_i − w_j‖_q) for rows i of ``positives`` and j of ``negatives``.
 
         Parameters
         ----------
         positives, negatives : row indices or slices of sizes p, q
-        products : ndarray of shape (p, q), optional
-            w_i · w_j where the caller has them; of use under the ℓ2 norm only.
 
         Returns
         -------
-        ndarray of shape (p, q)
-            Proved bounds: the denominator is rounded up, the numerator down. 0 where d_j does not exceed d_i by
-            more than the margin, a tie included. Cost: one matrix product O(p q D) under ℓ2; O(p q D) without BLAS
-            otherwise.
+        ndarray of shape (q, p)
+            A row for each negative. Proved bounds: the denominator is rounded up, the numerator down. 0 where d_j does
+            not exceed d_i by more than the margin, a tie included. Cost: one matrix product O(p q D) under ℓ2; O(p q D)
+            without BLAS otherwise.
         """
         reference, margins = self.reference, self.margins
-        gaps = margins.low[negatives] - margins.high(positives)[:, None]
+        gaps = margins.low[negatives][:, None] - margins.high(positives)
         if self.norm.is_euclidean:
-            if products is None:
-                products = reference.w[positives] @ reference.w[negatives].T
-            squares = reference.w_sq[positives][:, None] + reference.w_sq[negatives] - 2.0 * products
+            products = reference.w[negatives] @ reference.w[positives].T
+            squares = reference.w_sq[negatives][:, None] + reference.w_sq[positives] - 2.0 * products
             doubtful = np.flatnonzero(squares * _COARSE_SQUARED < 2.0 * reference.blur_max)
             widths = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
             widths *= _WIDTH
         else:
-            widths = self.norm.dual_distances(reference.w[positives], reference.w[negatives])
+            widths = self.norm.dual_distances(reference.w[negatives], reference.w[positives])
             widths *= 2.0 + _SUM * (self.norm.n_features + _TERMS) * _EPS
-            off = reference.row_errors(positives)[:, None] + reference.row_errors(negatives)
+            off = reference.row_errors(negatives)[:, None] + reference.row_errors(positives)
             off *= _ROWS_OFF * self.norm.stretch
             doubtful = np.flatnonzero(widths * _COARSE < off)
             widths += off
@@ -91,10 +87,10 @@ class Pairs:
     ) -> None:
         """2 ‖w_i − w_j‖_q, rounded up, from differences, where it is mostly rounding."""
         reference, rows = self.reference, np.arange(self.reference.n_train)
-        places, rivals = np.divmod(doubtful, widths.shape[1])
+        rivals, places = np.divmod(doubtful, widths.shape[1])
         own, others = rows[positives][places], rows[negatives][rivals]
         if self.norm.is_euclidean:
-            squares = np.square(widths[places, rivals]) / 4.0
+            squares = np.square(widths[rivals, places]) / 4.0
             coarse = squares * _COARSE_SQUARED < reference.blur[own] + reference.blur[others]
             places, rivals, own, others = places[coarse], rivals[coarse], own[coarse], others[coarse]
         for start in range(0, own.size, _AT_ONCE):
@@ -103,8 +99,8 @@ class Pairs:
             found = lengths(normals) if self.norm.is_euclidean else np.linalg.norm(normals, self.norm.q, axis=1)
             found *= 2.0 + _SUM * (self.norm.n_features + _TERMS) * _EPS
             found += _ROWS_OFF * self.norm.stretch * errors
-            i, j = places[part], rivals[part]
-            widths[i, j] = np.minimum(widths[i, j], found)
+            j, i = rivals[part], places[part]
+            widths[j, i] = np.minimum(widths[j, i], found)
 
     def floors(self, rivals: Rows, kth: float) -> Vector:
         """A bound from distances alone: e_ij ≥ (√d_j − √d_i) / (2 σ_max) under ℓ2, shape (q,).
@@ -143,22 +139,27 @@ class Pairs:
         used.append(near)
         floor = self.floors(rivals, self.kth(pool, row_rank))
 
-        first = np.argpartition(floor, column_rank - 1)[:column_rank]
-        smallest = np.sort(self._row_values(pool, rivals[first], row_rank, used))
+        # whole rows of those that promise to be the smallest say how small the others must be to matter
+        count = min(max(_FIRST, 4 * column_rank), rivals.size)
+        nearest = np.argpartition(floor, count - 1)[:count]
+        known = self._kth_max(near, rivals[nearest], row_rank)
+        promising = np.argsort(known, kind="stable")[: max(column_rank, _ROWS)]
+        first = nearest[promising]
+        smallest = np.sort(self._raised(known[promising], pool, rivals[first], row_rank, used))[:column_rank]
         waiting = floor < smallest[-1]
         waiting[first] = False
         candidates = rivals[waiting]
         bounds = np.empty(candidates.size)
         for start in range(0, candidates.size, _CHUNK):
             part = slice(start, start + _CHUNK)
-            bounds[part] = self._row_values(near, candidates[part], row_rank)
+            bounds[part] = self._kth_max(near, candidates[part], row_rank)
         ranking = np.argsort(bounds, kind="stable")
         for start in range(0, ranking.size, _ROWS):
             block = ranking[start : start + _ROWS]
             block = block[bounds[block] < smallest[-1]]
             if not block.size:
                 break
-            values = self._row_values(pool, candidates[block], row_rank, used)
+            values = self._raised(bounds[block], pool, candidates[block], row_rank, used)
             smallest = np.sort(np.concatenate([smallest, values]))[:column_rank]
         return float(smallest[-1])
 
@@ -173,10 +174,28 @@ class Pairs:
         """What :meth:`floors` asks for: the ``rank``-th smallest of the pool's distances, rounded up."""
         return float(np.partition(self.margins.high(pool), rank - 1)[rank - 1])
 
-    def _row_values(self, pool: Rows | slice, rivals: Rows, rank: int, used: list[Rows] | None = None) -> Vector:
-        """The rank-th largest bound over the pool, one value a rival; ``used`` collects who attains it (a slice)."""
+    def _kth_max(self, pool: Rows, rivals: Rows, rank: int) -> Vector:
+        """The rank-th largest bound over a few rows, one value a rival."""
         pairs = self.bounds(pool, rivals)
-        place = pairs.shape[0] - rank
-        if used is not None and isinstance(pool, slice):
-            used.append(pool.start + np.unique(np.argpartition(pairs, place, axis=0)[place:]))
-        return np.asarray(np.partition(pairs, place, axis=0)[place])
+        place = pairs.shape[1] - rank
+        pairs.partition(place, axis=1)
+        return pairs[:, place]
+
+    def _raised(self, known: Vector, pool: slice, rivals: Rows, rank: int, used: list[Rows]) -> Vector:
+        """The rank-th largest bound over the whole pool, no less than ``known``, which rows in ``used`` prove.
+
+        Where it is more, ``used`` is given the rows that attain it.
+        """
+        pairs = self.bounds(pool, rivals)
+        row, place = np.nonzero(pairs > known[:, None])
+        counts = np.bincount(row, minlength=rivals.size)
+        values = pairs[row, place]
+        ranking = np.lexsort((-values, row))
+        ends = np.cumsum(counts)
+        more = np.flatnonzero(counts >= rank)
+        last = ends[more] - counts[more] + rank - 1
+        out = known.copy()
+        out[more] = values[ranking[last]]
+        leaders = last[:, None] - np.arange(rank)
+        used.append(pool.start + place[ranking[leaders.ravel()]])
+        return out

@@ -158,13 +158,17 @@ class Branching:
         near = around.own[np.argsort(distances[around.own], kind="stable")[: max(_NEAR, 2 * k)]]
         # nobody is in a front below the bound of (q + 1)th-max for the largest q there is
         most = max(self._most_spared(code) for code in range(around.n_classes) if code != around.code)
+        rivals = around.outside
+        if around.own.size > most:  # most are too far by distances alone
+            rivals = rivals[pairs.floors(rivals, pairs.kth(around.query.own, most + 1)) < self.upper]
         floors = np.concatenate(
-            [
-                self._row_floors(pairs, near, around.outside[start : start + _RIVALS], most)
-                for start in range(0, around.outside.size, _RIVALS)
+            [np.zeros((0, most + 1))]
+            + [
+                self._row_floors(pairs, near, rivals[start : start + _RIVALS], most)
+                for start in range(0, rivals.size, _RIVALS)
             ]
         )
-        self._candidates = around.outside[floors[:, -1] < self.upper]
+        self._candidates = rivals[floors[:, -1] < self.upper]
         floors = floors[floors[:, -1] < self.upper]
         codes = around.reference.codes[self._candidates]
         problems = []
@@ -189,9 +193,10 @@ class Branching:
     @staticmethod
     def _row_floors(pairs: Pairs, near: Rows, rivals: Rows, most: int) -> Vector:
         """(q + 1)th-max over the near positives of e_ij, a column for each q = 0 … most; 0 where all are spared."""
-        bounds = np.zeros((max(near.size, most + 1), rivals.size))
-        bounds[: near.size] = pairs.bounds(near, rivals)
-        return np.asarray(-np.sort(-bounds, axis=0)[: most + 1].T)
+        bounds = np.zeros((rivals.size, max(near.size, most + 1)))
+        bounds[:, : near.size] = pairs.bounds(near, rivals)
+        bounds.sort(axis=1)
+        return bounds[:, : -most - 2 : -1]
 
     def _load(self, distances: Vector) -> None:
         """Scores of the candidates, and of those points of the class that can be in the way of one."""

@@ -26,9 +26,10 @@ __all__ = ["Predictor", "count_votes", "predict_codes", "predict_labels", "vote"
 
 def count_votes(codes: NDArray[np.intp], n_classes: int) -> NDArray[np.intp]:
     """Votes of each row for each class: shape (n, K) → (n, C)."""
-    counts = np.zeros((codes.shape[0], n_classes), dtype=np.intp)
-    np.add.at(counts, (np.arange(codes.shape[0])[:, None], codes), 1)
-    return counts
+    n = codes.shape[0]
+    return np.bincount((codes + n_classes * np.arange(n)[:, None]).ravel(), minlength=n * n_classes).reshape(
+        n, n_classes
+    )
 
 
 def vote(codes: NDArray[np.intp], n_classes: int) -> NDArray[np.intp]:

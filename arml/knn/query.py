@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from arml.knn.neighbors import predict_codes
 from arml.knn.reference import ReferenceSet
-from arml.knn.rounding import lengths
 from arml.solvers.perturbation import Box, Norm, check_bounds, check_norm
 from arml.validation import check_features, check_labels, check_labels_known, check_n_neighbors
 
@@ -43,11 +42,11 @@ class Query:
     point, x : ndarrays of shape (D,)
         As given, and less the center of the training points.
     size : float
-        σ_max(G) times the length of ``x``.
+        The size of ``x`` (:mod:`arml.knn.rounding`).
     distances : ndarray of shape (N,)
         Squared, to all rows of the reference set: screened, but for those ``known``.
-    known, lengths : ndarrays of shape (m,)
-        Rows whose distances are measured, and the lengths that belong to them
+    known, sizes : ndarrays of shape (m,)
+        Rows whose distances are measured, and the sizes that belong to them
         (:meth:`arml.knn.reference.ReferenceSet.measured`).
     code : int
         Its true class.
@@ -66,7 +65,7 @@ class Query:
     size: float
     distances: Vector
     known: Rows
-    lengths: Vector
+    sizes: Vector
     code: int
     n_neighbors: int
     norm: Norm
@@ -122,7 +121,7 @@ class Margins:
         self._measured: NDArray[np.bool_] | None = None
         self.low = self.distances - self.slack
         if query.known.size:
-            self._set(query.known, query.distances[query.known], query.lengths)
+            self._set(query.known, query.distances[query.known], query.sizes)
 
     def high(self, rows: Rows | slice) -> Vector:
         """Distances plus ``slack``."""
@@ -151,9 +150,7 @@ class QueryBatch:
     ----------
     reference : ReferenceSet
     norm : Norm
-    centered : ndarray of shape (n, D)
-    sizes : ndarray of shape (n,)
-        σ_max(G) times their lengths.
+    at : Located
     distances, errors : ndarrays of shape (n, N), and (n, N) or (n, 1)
         Squared distances, and by how much each is off at most; those that screening leaves coarse are measured.
     """
@@ -162,10 +159,9 @@ class QueryBatch:
         self._queries, self._rows = queries, rows
         self.reference, self.norm = queries.reference, queries.norm
         reference, points = queries.reference, queries.points[rows]
-        self.centered: Matrix = reference.centered(points)
-        self.sizes: Vector = reference.metric.sigma_max * lengths(self.centered)
-        self.distances: Matrix = reference.distances(self.centered)
-        self.errors: Matrix = reference.screen_errors(self.centered)
+        self.at = reference.located(points)
+        self.distances: Matrix = reference.distances(self.at)
+        self.errors: Matrix = reference.screen_errors(self.at)
         coarse = np.flatnonzero(self.distances < self.errors / _COARSE)
         places, coarse = np.divmod(coarse, reference.n_train)
         measured, sizes = reference.measured(points, coarse, places)
@@ -190,11 +186,11 @@ class QueryBatch:
                 reference=asked.reference,
                 row=row,
                 point=point,
-                x=self.centered[place],
-                size=float(self.sizes[place]),
+                x=self.at.centered[place],
+                size=float(self.at.sizes[place]),
                 distances=self.distances[place],
                 known=self._known[place][0],
-                lengths=self._known[place][1],
+                sizes=self._known[place][1],
                 code=int(asked.codes[row]),
                 n_neighbors=asked.n_neighbors,
                 norm=asked.norm,

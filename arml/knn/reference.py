@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,7 @@ from arml.knn.mahalanobis import MahalanobisMetric, as_metric
 from arml.knn.rounding import lengths, rounding_of
 from arml.validation import check_training_set
 
-__all__ = ["ReferenceSet", "reference_set"]
+__all__ = ["Located", "ReferenceSet", "reference_set"]
 
 # Soundness.
 _LARGEST, _SMALLEST = 1e302, 1e-302  # squares beyond would overflow once added up; of w, vanish against their own error
@@ -106,6 +106,14 @@ def _fixed_product(left: NDArray[np.float64], right: NDArray[np.float64], rows: 
     return out
 
 
+class Located(NamedTuple):
+    """Points as a reference set sees them: less its center (n, D), their images under G (n, r), their sizes (n,)."""
+
+    centered: NDArray[np.float64]
+    images: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+
 class ReferenceSet:
     """Labelled training points under a metric, sorted by class (stable: by training index within a class).
 
@@ -137,11 +145,9 @@ class ReferenceSet:
         Squared row norms of u, and those of w rounded up: ``w_sq[i] + w_sq[j] − 2 w_i·w_j`` is no less than
         ‖w_i − w_j‖².
     sizes : ndarray of shape (N,)
-        σ_max(G) ‖x − c‖.
+        Those of x − c (:mod:`arml.knn.rounding`).
     caps : ndarray of shape (N,) or (1,)
         No less than ``sizes``: one number for all where they are much alike, since it is faster.
-    radius : float
-        The largest norm of x − c.
     rounding : Rounding
 
     Raises
@@ -157,17 +163,15 @@ class ReferenceSet:
         self.codes: NDArray[np.intp] = codes[self.order]
         self.starts: NDArray[np.intp] = np.searchsorted(self.codes, np.arange(self.classes.size + 1))
         self.rounding = rounding_of(metric)
+        self.u, self.sizes = np.empty((X.shape[0], metric.rank)), np.empty(X.shape[0])
         with np.errstate(over="ignore", invalid="ignore"):
             self.center: NDArray[np.float64] = _middle(X)
-            norms = np.concatenate([lengths(block) for _, block in self._centered_blocks(X)])
-            self.sizes: NDArray[np.float64] = metric.sigma_max * norms
-        self.radius = float(norms.max())
-        self.check_sizes(self.sizes)
+            for rows, block in self._centered_blocks(X):
+                self.u[rows] = self._images(block)
+                self.sizes[rows] = self._sizes(block, self.u[rows])
+        self._check_sizes(self.sizes)
         alike = self.sizes.max() <= _ALIKE * np.median(self.sizes)
         self.caps: NDArray[np.float64] = self.sizes.max(keepdims=True) if alike else self.sizes
-        self.u = np.empty((X.shape[0], metric.rank))
-        for rows, block in self._centered_blocks(X):
-            self.u[rows] = block if metric.is_identity else block @ metric.components.T
         self.u_sq: NDArray[np.float64] = np.einsum("ij,ij->i", self.u, self.u)
         self._batch = 64 if 64 * X.shape[0] <= _BATCH_ENTRIES else 16
         self._w: NDArray[np.float64] | None = None
@@ -194,8 +198,7 @@ class ReferenceSet:
         """M (x − c), computed at first use; only verification needs it."""
         if self._w is None:
             longest = self.metric.sigma_max * float(self.sizes.max())
-            nothing = self.metric.sigma_max == 0.0 or self.radius == 0.0
-            if not (nothing or _SMALLEST < longest * longest < _LARGEST):
+            if not (longest == 0.0 or _SMALLEST < longest * longest < _LARGEST):
                 raise ValueError(
                     f"norms of M x of the order of {longest:.3g} cannot be computed safely: rescale the metric or "
                     "the features (radii do not depend on the scale of the metric)"
@@ -209,6 +212,11 @@ class ReferenceSet:
         if self._w_sq is None:
             self._w_sq = np.einsum("ij,ij->i", self.w, self.w) + self.blur
         return self._w_sq
+
+    @cached_property
+    def radius(self) -> float:
+        """The largest length of x − c."""
+        return max(float(lengths(block).max()) for _, block in self._centered_blocks(self.points))
 
     @cached_property
     def blur(self) -> NDArray[np.float64]:
@@ -249,47 +257,63 @@ class ReferenceSet:
         for start in range(0, n, self._batch):
             yield slice(start, start + self._batch)
 
-    def products(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """w_i · w_j for the rows i and all j, shape (len(rows), N)."""
-        return _fixed_product(self.w[rows], self.w, self._batch)
-
     def class_rows(self, code: int) -> slice:
         """The rows of one class."""
         return slice(int(self.starts[code]), int(self.starts[code + 1]))
 
-    def centered(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """X − c. ValueError where squared distances to it would overflow."""
-        with np.errstate(over="ignore"):
-            out = X - self.center
-            self.check_sizes(self.metric.sigma_max * lengths(out))
-        return out
+    def located(self, X: NDArray[np.float64]) -> Located:
+        """X − c and what belongs to it; a row's do not depend on the others.
 
-    def check_sizes(self, sizes: NDArray[np.float64]) -> None:
-        """Refuse images of points, of these lengths, whose squares overflow. ValueError."""
+        ValueError where squared distances to it would overflow. Cost: O(D r) a row.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            centered = X - self.center
+            images = self._images(centered, self._batch)
+            sizes = self._sizes(centered, images, self._batch)
+            self._check_sizes(sizes)
+        return Located(centered, images, sizes)
+
+    def _images(self, rows: NDArray[np.float64], batch: int | None = None) -> NDArray[np.float64]:
+        """G times each row, (m, D) → (m, r), the rows themselves under the identity; ``batch`` as in :meth:`_sizes`."""
+        if self.metric.is_identity:
+            return rows
+        components = self.metric.components
+        return rows @ components.T if batch is None else _fixed_product(rows, components, batch)
+
+    def _sizes(
+        self, rows: NDArray[np.float64], images: NDArray[np.float64], batch: int | None = None
+    ) -> NDArray[np.float64]:
+        """The sizes of rows, shape (m,); with ``batch``, always by products of so many, and none depends on others."""
+        magnitudes = self.rounding.magnitudes
+        if magnitudes is None:
+            return lengths(rows)
+        rows = np.abs(rows)
+        spread = rows @ magnitudes.T if batch is None else _fixed_product(rows, magnitudes, batch)
+        return np.maximum(lengths(images), lengths(spread))
+
+    def _check_sizes(self, sizes: NDArray[np.float64]) -> None:
+        """Refuse points of these sizes whose squares overflow. ValueError."""
         largest = float(sizes.max())
         with np.errstate(over="ignore"):
             square = np.square(largest)
         if not square < _LARGEST:
             raise ValueError(f"squared distances of the order of {square:.3g} overflow: rescale the features")
 
-    def distances(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Squared distances of centred rows to all N rows by matrix products, shape (n, N), at least 0.
+    def distances(self, at: Located) -> NDArray[np.float64]:
+        """Squared distances of points to all N rows by matrix products, shape (n, N), at least 0.
 
         Off by :meth:`screen_errors` at most; a row's do not depend on the others. Cost: O(N r) time a row, and no
         less than for 64 rows (16 where N > 65,536).
         """
-        u = centered
-        if not self.metric.is_identity:
-            u = _fixed_product(centered, self.metric.components, self._batch)
-        out = _fixed_product(u, self.u, self._batch)
+        out = _fixed_product(at.images, self.u, self._batch)
         out *= -2.0
         out += self.u_sq
-        out += np.einsum("ij,ij->i", u, u)[:, None]
+        out += np.einsum("ij,ij->i", at.images, at.images)[:, None]
         return np.asarray(np.maximum(out, 0.0, out=out), dtype=np.float64)
 
-    def screen_errors(self, centered: NDArray[np.float64]) -> NDArray[np.float64]:
+    def screen_errors(self, at: Located) -> NDArray[np.float64]:
         """By how much each of :meth:`distances` is off at most, shape (n, N), or (n, 1) for all of a point's."""
-        out = np.add.outer(self.metric.sigma_max * lengths(centered), self.caps)
+        out = np.add.outer(at.sizes, self.caps)
         out *= self.rounding.screened
         out *= out
         out += self.rounding.floor
@@ -316,31 +340,23 @@ class ReferenceSet:
 
         Returns
         -------
-        distances, lengths : ndarrays of shape (m,)
-            The latter are σ times the length of the difference (and of the perturbation): the error of the former is
-            at most :meth:`arml.knn.rounding.Rounding.measured` of the root and the length. With ``places``, no pair's
-            depend on others.
+        distances, sizes : ndarrays of shape (m,)
+            The latter are the difference's (and the perturbation's besides): the error of the former is at most
+            :meth:`arml.knn.rounding.Rounding.measured` of the root and the size. With ``places``, no pair's depend on
+            others.
         """
         distances, sizes = np.empty(rows.size), np.empty(rows.size)
-        step = max(_BLOCK, _PAIRS // self.n_features)
+        step, batch = max(_BLOCK, _PAIRS // self.n_features), None if places is None else _BLOCK
         for start in range(0, rows.size, step):
             part = slice(start, start + step)
             ways = self.points[self.order[rows[part]]] - (points[:1] if places is None else points[places[part]])
             if shift is not None:
                 ways -= shift
-            if self.metric.is_identity:
-                images = ways
-            elif places is None:
-                images = ways @ self.metric.components.T
-            else:
-                images = _fixed_product(ways, self.metric.components, _BLOCK)
+            images = self._images(ways, batch)
             distances[part] = np.square(images).sum(axis=1)
-            if self.metric.is_identity:
-                sizes[part] = np.sqrt(distances[part])
-            else:
-                sizes[part] = lengths(self.metric.sigma_max * ways)
+            sizes[part] = np.sqrt(distances[part]) if images is ways else self._sizes(ways, images, batch)
         if shift is not None:
-            sizes += self.metric.sigma_max * float(lengths(shift[None])[0])
+            sizes += self._sizes(shift[None], self._images(shift[None]))
         return distances, sizes
 
     def normals(
@@ -351,11 +367,11 @@ class ReferenceSet:
         ``others`` has the shape of ``rows``, or (1,).
         """
         ways = self.points[self.order[rows]] - self.points[self.order[others]]
-        errors = self.rounding.rows * self.metric.sigma_max * lengths(self.metric.sigma_max * ways)
-        if self.metric.is_identity:
+        images = self._images(ways, _BLOCK)
+        errors = self.rounding.rows * self.metric.sigma_max * self._sizes(ways, images, _BLOCK)
+        if images is ways:
             return ways, errors
-        components = self.metric.components
-        return _fixed_product(_fixed_product(ways, components, _BLOCK), components.T, _BLOCK), errors
+        return _fixed_product(images, self.metric.components.T, _BLOCK), errors
 
     def nearest(
         self,
@@ -371,7 +387,7 @@ class ReferenceSet:
         X : ndarray of shape (n, D), not centred
         k : int
         screen : pair of ndarrays, optional
-            ``distances(centered(X))`` and ``screen_errors(centered(X))`` where the caller has them already.
+            ``distances(located(X))`` and ``screen_errors(located(X))`` where the caller has them already.
 
         Returns
         -------
@@ -381,8 +397,8 @@ class ReferenceSet:
             Rows of this set (``order[rows]`` are training indices). A point's row is the same in any batch.
         """
         if screen is None:
-            centered = self.centered(X)
-            screen = self.distances(centered), self.screen_errors(centered)
+            at = self.located(X)
+            screen = self.distances(at), self.screen_errors(at)
         room = _CANDIDATES * screen[1]
         limits = screen[0] + room
         limits.partition(k - 1, axis=1)

@@ -1,21 +1,22 @@
 """What rounding does to distances, and so which of them are ties: the one place where this is derived.
 
-All lengths here are *images*: features under the metric's factor G, or σ = σ_max(G) times a length of features, which
-is at least as much. u = 2⁻⁵³, r and D are G's shape, s = ‖|G|‖ / σ. A bound is to first order; what multiplies it
-covers the rest.
+All lengths here are *images*, of features under the metric's factor G. u = 2⁻⁵³, r and D are G's shape,
+σ = σ_max(G), |G| the matrix of G's magnitudes and s a bound on ‖|G|‖ / σ. The *size* of a vector v of features is the
+larger of ‖G v‖ and ‖|G| |v|‖ / s: σ ‖v‖ at most, and far below that where G is large along directions in which the data
+hardly differ. A bound is to first order; what multiplies it covers the rest.
 
-* **Measured.** d = ‖G (xᵢ − x)‖² from differences of the features as given, of length ℓ: each difference is off by
-  u of itself (2 u where a perturbation is added), G times it by D u ‖|G|‖ ℓ; so the image is off by h = γ σ ℓ at most,
-  γ = (D + 4) u s (under the identity 2 u, and nothing to speak of where no perturbation is added), and the sum of r
-  squares by (r + 1) u of itself. With g = √d and α = (r + 6) u that is ω(g, ℓ) = α g² + 2 h g + 2 h².
-* **Screened.** d = ‖v‖² + ‖vᵢ‖² − 2 vᵀvᵢ of images of x and xᵢ less a center c, S = σ ‖x − c‖, Sᵢ = σ ‖xᵢ − c‖: three
-  inner products, (r + 2) u (S + Sᵢ)², of images that are off by γ S and γ Sᵢ: (α + 2 γ + 2 γ²) (S + Sᵢ)² in all, of
-  which twice is taken.
+* **Measured.** d = ‖G (xᵢ − x)‖² from differences of the features as given, of size ℓ: each difference is off by
+  u of itself (2 u where a perturbation is added), G times it by D u ‖|G| |xᵢ − x|‖; so the image is off by h = γ ℓ at
+  most, γ = (D + 4) u s (under the identity 2 u, and nothing to speak of where no perturbation is added), and the sum of
+  r squares by (r + 1) u of itself. With g = √d and α = (r + 6) u that is ω(g, ℓ) = α g² + 2 h g + 2 h².
+* **Screened.** d = ‖v‖² + ‖vᵢ‖² − 2 vᵀvᵢ of images of x and xᵢ less a center c, S and Sᵢ the sizes of x − c and
+  xᵢ − c: three inner products, (r + 2) u (S + Sᵢ)², of images that are off by γ S and γ Sᵢ: (α + 2 γ + 2 γ²) (S + Sᵢ)²
+  in all, of which twice is taken.
 * **Ties.** Of measured distances, those that differ from the K-th smallest by at most 4 ω *tie* with it. So the
   predictor takes j and leaves i only if dⱼ ≤ dᵢ + 5 (ωᵢ + ωⱼ).
 * **Lost.** A lower bound holds wherever dⱼ − dᵢ stays above 10 (ωᵢ + ωⱼ), each at its largest as far as the
-  perturbation may reach (ρ): g ≤ √d + ρ, ℓ ≤ ℓ + 2 ρ. An upper bound is attained where dⱼ − dᵢ is at most
-  2 (ωᵢ + ωⱼ).
+  perturbation may reach (σ times that is ρ): g ≤ √d + ρ, ℓ ≤ ℓ + 2 ρ. An upper bound is attained where dⱼ − dᵢ is at
+  most 2 (ωᵢ + ωⱼ).
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ class Rounding:
     alpha, gamma, shift : float
         α; γ of a measured distance; γ of one at a perturbed point.
     rows : float
-        A row M (x − c) is off by ``rows`` σ · σ ‖x − c‖ in ℓ2.
+        A row M (x − c) is off by ``rows`` σ times its size in ℓ2.
     floor : float
         What underflow may lose of a squared distance.
+    magnitudes : ndarray of shape (r, D) or None
+        |G| / s; None under the identity, where the size is the length.
     """
 
     sigma: float
@@ -64,6 +67,7 @@ class Rounding:
     shift: float
     rows: float
     floor: float
+    magnitudes: Vector | None
 
     def measured(self, g: Any, length: Any, *, shifted: bool = False) -> Any:
         """ω(g, ℓ), of any shape."""
@@ -107,13 +111,13 @@ def rounding_of(metric: MahalanobisMetric) -> Rounding:
     alpha = (rank + _SUM) * _UNIT_ROUNDOFF
     floor = (rank + width) * _VANISHED
     if metric.is_identity:
-        return Rounding(1.0, alpha, 0.0, _SHIFT * _UNIT_ROUNDOFF, _ROWS_IDENTITY * _UNIT_ROUNDOFF, floor)
+        return Rounding(1.0, alpha, 0.0, _SHIFT * _UNIT_ROUNDOFF, _ROWS_IDENTITY * _UNIT_ROUNDOFF, floor, None)
     magnitude = np.abs(metric.components)
     spread = float(np.sqrt(magnitude.sum(axis=0).max()) * np.sqrt(magnitude.sum(axis=1).max()))
     share = spread / metric.sigma_max if metric.sigma_max > 0.0 else 0.0
     gamma = (width + _PRODUCT) * _UNIT_ROUNDOFF * share
     rows = (rank + width + _ROWS) * _UNIT_ROUNDOFF * share
-    return Rounding(metric.sigma_max, alpha, gamma, gamma, rows, floor)
+    return Rounding(metric.sigma_max, alpha, gamma, gamma, rows, floor, magnitude / share if share > 0.0 else magnitude)
 
 
 def lengths(rows: Vector) -> Vector:

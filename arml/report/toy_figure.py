@@ -131,7 +131,7 @@ def _panel(axes: Axes, fit: ToyFit) -> None:
     across, up = (np.linspace(low[i], high[i], _GRID) for i in range(2))
     plane = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
     reference = reference_set(TOY_POINTS, TOY_LABELS, fit.metric)
-    distances = reference.distances(reference.centered(plane))
+    distances = reference.distances(reference.located(plane))
     first, second = (distances[:, reference.class_rows(code)].min(axis=1) for code in range(2))
     # between two points of the training set it is linear in the plane, so that a coarse grid draws straight lines
     lead = (first - second).reshape(_GRID, _GRID)

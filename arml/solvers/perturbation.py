@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,7 +69,7 @@ class Norm:
 
 def _length(v: Vector, p: float) -> float:
     """‖v‖_p, also where squares of its entries are no numbers."""
-    plain = float(np.linalg.norm(v, p))
+    plain = math.sqrt(v @ v) if p == 2.0 else float(np.linalg.norm(v, p))
     if p != 2.0 or _SQUARES[0] < plain < _SQUARES[1]:
         return plain
     largest = float(np.abs(v).max(initial=0.0))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dtrtrs
+from scipy.linalg.lapack import dgeqrf, dorgqr, dtrtrs
 
 __all__ = ["Dual", "Infeasible", "MinNormPoint"]
 
@@ -86,8 +86,7 @@ class MinNormPoint:
         solver._multipliers[:size], solver._offsets[:size] = dual.multipliers, dual.offsets
         solver._normals[:size] = dual.normals
         if size:
-            basis, factor = np.linalg.qr(dual.normals.T)
-            solver._basis[:size], solver._factor[:size, :size] = basis.T, factor
+            solver._factorize()
             solver.point = -(dual.multipliers @ dual.normals)
         return solver
 
@@ -203,5 +202,11 @@ class MinNormPoint:
         for array in (self._multipliers, self._offsets, self._normals):
             array[position:size] = array[position + 1 : size + 1]
         if size:
-            basis, factor = np.linalg.qr(self._normals[:size].T)
-            self._basis[:size], self._factor[:size, :size] = basis.T, factor
+            self._factorize()
+
+    def _factorize(self) -> None:
+        """Basis and factor of the active normals anew, by LAPACK itself: for so few its callers take longer than it."""
+        size = len(self.active)
+        factor, scales, _, _ = dgeqrf(self._normals[:size].T)
+        self._factor[:size, :size] = factor[:size]  # of which the solver of triangles reads no more than its upper one
+        self._basis[:size] = dorgqr(factor, scales)[0].T

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from arml.certificate import Certificate
-from arml.geometry.bisectors import Pairs
 from arml.geometry.cells import Point
 from arml.knn.query import Margins, Query, QueryBatch, query_set
 from arml.knn.radii import Radii
@@ -176,21 +175,18 @@ class _Clock:
 
 
 def _verify_batch(batch: QueryBatch, clock: _Clock, tolerance: float) -> list[Outcome]:
-    reference, norm, queries = batch.reference, batch.norm, list(batch)
-    nearest = np.array([query.own.start + int(query.distances[query.own].argmin()) for query in queries])
-    products = reference.products(nearest) if norm.is_euclidean else None
+    norm = batch.norm
     outcomes = []
-    for t, (query, misclassified) in enumerate(zip(queries, batch.wrong, strict=True)):
+    for query, misclassified in zip(batch, batch.wrong, strict=True):
         if misclassified:
             outcomes.append(wrong(query.x.size))
             continue
-        deadline, near = clock.deadline(), nearest[t : t + 1]
-        product = None if products is None else products[t : t + 1]
+        deadline = clock.deadline()
         reach = _reach(query, query.onto(_nearest_outside(query.distances, query.own)))
-        outcome = _search(query, reach, near, product, deadline)
+        outcome = _search(query, reach, deadline)
         if not _close(outcome, tolerance) and time.monotonic() < deadline:
             reach = min(reach, norm.stretch * outcome.upper * _BEYOND)
-            again = _search(query, reach, near, product, deadline, fine=True)
+            again = _search(query, reach, deadline, fine=True)
             # both are proved by themselves: of the two, the one with the smaller gap
             chosen = again if _gap(again) <= _gap(outcome) else outcome
             outcome = chosen._replace(n_problems=outcome.n_problems + again.n_problems)
@@ -198,13 +194,9 @@ def _verify_batch(batch: QueryBatch, clock: _Clock, tolerance: float) -> list[Ou
     return outcomes
 
 
-def _search(
-    query: Query, reach: float, near: Rows, product: Vector | None, deadline: float, *, fine: bool = False
-) -> Outcome:
+def _search(query: Query, reach: float, deadline: float, *, fine: bool = False) -> Outcome:
     """One search; ``fine``: with distances and normals of all that take part measured from differences."""
-    margins = Margins(query, reach)
-    bounds = Pairs(margins).bounds(near, slice(None), products=product)[0]
-    return search(Point(query, margins, fine=fine), bounds, deadline)
+    return search(Point(query, Margins(query, reach), fine=fine), deadline)
 
 
 def _gap(outcome: Outcome) -> float:

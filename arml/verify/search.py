@@ -15,7 +15,11 @@ from arml.solvers.qp import Dual
 
 __all__ = ["Outcome", "search", "wrong"]
 
-_CHUNK = 64  # effort: how many negatives are looked at together
+# Effort: how many negatives are looked at together; up to how many N D one positive is compared with all; rows are
+# picked out of N only where they are fewer by this factor.
+_CHUNK = 64
+_SMALL = 1 << 20
+_GATHERED = 8
 
 Rows = NDArray[np.intp]
 Vector = NDArray[np.float64]
@@ -39,14 +43,12 @@ def wrong(n_features: int) -> Outcome:
     return Outcome(0.0, 0.0, -1, np.zeros(n_features), 0, np.zeros(0, dtype=np.intp), (), True)
 
 
-def search(point: Point, bounds: Vector, deadline: float) -> Outcome:
+def search(point: Point, deadline: float) -> Outcome:
     """The exact radius of one rightly classified point.
 
     Parameters
     ----------
     point : Point
-    bounds : ndarray of shape (N,)
-        A valid lower bound for every row of the reference set, by the nearest positives (overwritten).
     deadline : float
         On :func:`time.monotonic`. When it has passed, one program is still begun.
 
@@ -55,7 +57,7 @@ def search(point: Point, bounds: Vector, deadline: float) -> Outcome:
     Outcome
         The perturbation is NaN where no attack was found.
     """
-    return _Search(point, deadline).run(bounds)
+    return _Search(point, deadline).run()
 
 
 class _Search:
@@ -68,19 +70,24 @@ class _Search:
         self.n_problems = 0
         self.solved: list[tuple[int, float, Dual]] = []
 
-    def run(self, bounds: Vector) -> Outcome:
+    def run(self) -> Outcome:
         # Invariant of the search: `lower` is the smallest proved bound of the negatives solved, `upper` the length of a
-        # perturbation; every other negative has a bound of `upper` or more by the closed form (eq. 9) once all is done.
-        # So min(lower, upper) ≤ eq. (13) ≤ upper. A few dozen go first: then `upper` rules most others out.
-        bounds[self.point.positives] = np.inf
-        bounds[bounds > self.point.corner] = np.inf
-        size = min(_CHUNK, bounds.size)
+        # perturbation; every other negative has a bound of `upper` or more, by distances alone or by the closed form
+        # (eq. 9), once all is done. So min(lower, upper) ≤ eq. (13) ≤ upper. A few dozen go first: then `upper` rules
+        # most others out.
+        rivals = self.point.query.outside
+        cheap = self.point.reference.w.size <= _SMALL
+        bounds = self._single(rivals) if cheap else self._floors(rivals)
+        size = min(_CHUNK, rivals.size)
         chunk = np.argpartition(bounds, size - 1)[:size]
         chunk = chunk[np.isfinite(bounds[chunk])]
-        self._best_first(chunk, self._refine(chunk, bounds))
+        self._best_first(rivals[chunk], self._refine(rivals[chunk], bounds[chunk]))
         bounds[chunk] = np.inf
         rest = np.flatnonzero(bounds < self.upper)
-        self._best_first(rest, self._refine(rest, bounds))
+        if rest.size > _CHUNK and not cheap:
+            bounds[rest] = np.maximum(bounds[rest], self._single(rivals[rest]))
+            rest = rest[bounds[rest] < self.upper]
+        self._best_first(rivals[rest], self._refine(rivals[rest], bounds[rest]))
         if np.isinf(self.upper) and np.isfinite(self.lower):
             self._any_attack()
         lower = min(self.lower, self.upper)
@@ -96,16 +103,31 @@ class _Search:
             proofs=tuple(self._proof(j, dual) for j, bound, dual in self.solved if bound < lower),
         )
 
+    def _within(self, bounds: Vector) -> Vector:
+        """Bounds beyond the farthest corner of the box are of cells outside it: inf, in place."""
+        bounds[bounds > self.point.corner] = np.inf
+        return bounds
+
+    def _floors(self, rows: Rows) -> Vector:
+        """Bounds of some negatives by distances alone."""
+        return self._within(self.pairs.floors(rows, self.pairs.kth(self.point.positives, 1)))
+
+    def _single(self, rows: Rows) -> Vector:
+        """Bounds of some negatives by the nearest positive, which rules out most."""
+        near, n = self.point.near[:1], self.point.reference.n_train
+        if rows.size * _GATHERED < n:
+            return self._within(self.pairs.bounds(near, rows)[:, 0])
+        return self._within(self.pairs.bounds(near, slice(0, n))[rows, 0])
+
     def _refine(self, rows: Rows, bounds: Vector) -> Vector:
-        """Sharpen the bounds of some negatives by the nearest positives instead of only the nearest one."""
+        """Sharpen the bounds of some negatives by the nearest positives."""
         self.point.sharpen(rows)
-        out = bounds[rows]
+        out = bounds.copy()
         for start in range(0, rows.size, 4 * _CHUNK):
             part = slice(start, start + 4 * _CHUNK)
             sharper = self.pairs.bounds(self.point.near, rows[part])
-            out[part] = np.maximum(out[part], sharper.max(axis=0))
-        out[out > self.point.corner] = np.inf
-        return out
+            out[part] = np.maximum(out[part], sharper.max(axis=1))
+        return self._within(out)
 
     def _best_first(self, rows: Rows, bounds: Vector) -> None:
         # in the order of bounds: the first that cannot beat `upper` ends it for all behind. Out of time, the next bound

@@ -96,13 +96,15 @@ def test_close_calls_are_the_librarys(L: np.ndarray, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("entries", [64, 1 << 19])
-@pytest.mark.parametrize("listed", [600, 1 << 22])
+@pytest.mark.parametrize("listed", [100, 600, 1 << 22])
 @pytest.mark.parametrize("rank", [2, 5])
 def test_what_is_skipped_changes_nothing(entries: int, listed: int, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Along a wandering path, pair lists and all, the sums are those over all triples."""
     monkeypatch.setitem(margins.ENTRIES, "cpu", entries)
     monkeypatch.setitem(impostors._LISTED, "cpu", listed)
     looks = {"all": 0, "again": 0}
+    run, crowds = impostors._Search.run, list[float]()
+    monkeypatch.setattr(impostors._Search, "run", lambda *a: crowds.append(run(*a)) or crowds[-1])
     for name, method in (("all", "_refer"), ("again", "_look_again")):
         whole = getattr(Impostors, method)
 
@@ -124,7 +126,9 @@ def test_what_is_skipped_changes_nothing(entries: int, listed: int, rank: int, m
         np.testing.assert_allclose(gradient.numpy(), slope, atol=1e-9)
         step = drift + 0.002 * rng.normal(size=(rank, 5))
         L = L + step
-    assert looks["all"] >= 2 and looks["again"] >= (20 if listed > 600 else 3)
+    assert looks["all"] >= 2 and looks["again"] >= {100: 0, 600: 3, 1 << 22: 20}[listed]
+    # where budgets take in far more pairs than can be listed, it does not look at them all to say so
+    assert (max(crowds) > impostors._CROWDED) == (listed == 100)
 
 
 @pytest.mark.parametrize("name", sorted(DATA))

@@ -16,6 +16,8 @@ from arml.certificate import Certificate
 from arml.certify import certificates
 from arml.check import CertificateChecker
 from arml.intervals import radius_intervals
+from arml.knn.mahalanobis import MahalanobisMetric
+from arml.knn.reference import ReferenceSet
 from arml.verify import exact_radii
 
 
@@ -108,6 +110,40 @@ def test_two_clusters_far_apart_are_each_as_exact_as_alone():
             assert (found.lower <= expected.upper).all() and (found.upper >= expected.lower).all()
             np.testing.assert_allclose(found.upper, expected.upper, rtol=1e-6)
             np.testing.assert_allclose(found.lower, expected.lower, rtol=1e-6)
+
+
+def stiff(seed=4, n=300):
+    """The metric weighs the first of ten features a thousand times more, where points differ a thousand times less."""
+    rng = np.random.default_rng(seed)
+    X, Z = rng.random((n, 10)), rng.random((40, 10))
+    y = (X[:, 1] + X[:, 2] + 0.1 * rng.random(n) > 1).astype(int)
+    G = rng.normal(size=(10, 10))
+    for points in (X, Z):
+        points[:, 0] *= 2.0**-10
+    return X, y, Z, G * np.r_[2.0**10, np.ones(9)]
+
+
+def test_a_stiff_metric_costs_no_more_than_the_same_points_scaled(monkeypatch):
+    """What rounding takes follows the images of points, not how long features would be along the stiffest direction."""
+    X, y, Z, G = stiff()
+    metric, scaled = MahalanobisMetric(G), MahalanobisMetric(G * np.r_[2.0**-10, np.ones(9)])
+    scale = np.r_[2.0**10, np.ones(9)]
+    asked = []
+    normals = ReferenceSet.normals
+    monkeypatch.setattr(ReferenceSet, "normals", lambda *a: asked.append(len(np.atleast_1d(a[1]))) or normals(*a))
+    knn, same = MahalanobisKNN(5, metric).fit(X, y), MahalanobisKNN(5, scaled).fit(X * scale, y)
+    np.testing.assert_array_equal(knn.kneighbors(Z)[1], same.kneighbors(Z * scale)[1])
+    labels = knn.predict(Z)
+    found, checker = certificates(X, y, Z, labels, metric, 5), CertificateChecker(X, y, metric)
+    assert sum(asked) == 0, "no pair is so doubtful that it must be measured"
+    assert all(checker.check(z, label, c).accepted for z, label, c in zip(Z, labels, found))
+    assert sum(c.radius > 0 for c in found) > 20
+    labels = MahalanobisKNN(1, metric).fit(X, y).predict(Z)
+    exact = exact_radii(X, y, Z, labels, metric)
+    assert set(exact.status) == {"exact"}
+    assert all(checker.check(z, label, c).accepted for z, label, c in zip(Z, labels, exact.certificates))
+    moved = MahalanobisKNN(1, metric).fit(X, y).predict(Z + exact.perturbation * (1 + 1e-6))
+    assert (moved != labels).all()
 
 
 # ------------------------------------------------------------------------ no two claims that contradict each other
