@@ -37,9 +37,9 @@ class Host:
         return subprocess.Popen([*self.enter, *inside], **{**quiet, **options})  # type: ignore[call-overload, no-any-return]
 
     def free_port(self) -> int:
-        """A port that is free at its address, which this host has too, or on all of this host's."""
+        """A port that is free at its address, which has to be one of this machine's."""
         with socket.socket() as probe:
-            probe.bind(("" if self.enter else self.address, 0))
+            probe.bind((self.address, 0))
             return int(probe.getsockname()[1])
 
 
