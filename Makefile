@@ -33,7 +33,7 @@ help:
 	@echo "make bench-attacks  the geometric attack against the Boundary Attack (40 minutes), from the mirror"
 	@echo "make bench-exact  exact 3-NN radii of two classes (minutes), from the mirror; reports/benchmarks"
 	@echo "make docs       guide, reference and gallery as pages that open from disk: docs/_build/index.html"
-	@echo "make faults     kill the toy study 60 times at random moments, compare the bytes (20 minutes)"
+	@echo "make faults     kill the toy study 60 times at random moments, and workers of clusters; compare the bytes (25 minutes)"
 	@echo "make wheel      the library by itself: sdist, wheel, clean environment, its unit tests"
 	@echo "make clean-env  remove $(VENV)"
 
@@ -134,7 +134,8 @@ bench-exact: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.exact
 
 faults: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration/test_injected_faults.py --faults 60 -s
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration/test_injected_faults.py \
+	  tests/integration/test_hosts.py --faults 60 -s
 
 docs: $(STAMP)
 	@$(BIN)/python -m docs.build

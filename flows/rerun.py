@@ -157,7 +157,11 @@ def _why(said: str, code: int) -> str:
 
 
 def _last_line(said: str) -> str:
-    return said.splitlines()[-1] if said else "it printed nothing"
+    """Why a command failed: from DVC's word ERROR on, where it says that, in one line; else its last line."""
+    _, found, told = said.rpartition("ERROR: ")
+    if found:
+        return " ".join(told.partition("Is your cache up to date?")[0].split())
+    return told.splitlines()[-1] if told else "it printed nothing"
 
 
 def _publish(lineage: Lineage, clone: Path) -> None:

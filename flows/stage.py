@@ -88,12 +88,15 @@ def _run(stage: str, params: dict[str, Any], arguments: dict[str, str]) -> int:
     import httpx
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    from flows.tasks import artifacts
+
     module = importlib.import_module(f"flows.stages.{stage}")
     lost = f"{stage}: the Prefect server at {url} is gone; what was computed is kept, the next run goes on from there"
     try:
         with temporary_settings({PREFECT_API_URL: url}), watch.needing(server.pid_of(url), lost):
-            flow = module.flow_.with_options(task_runner=make_task_runner(params["run"], stage, **arguments))
-            flow(**arguments)
+            runner = make_task_runner(params["run"], stage, **arguments)
+            told = artifacts.describe(stage, arguments, params)
+            module.flow_.with_options(task_runner=runner, on_running=[told])(**arguments)
     except (FlowError, ArmlError, OSError) as error:
         return _fail(error, 1)
     except httpx.TransportError as error:

@@ -40,11 +40,14 @@ def describe(server: str) -> Facts:
     """What a worker says of itself, in its own process."""
     from flows.processes.server import healthy
 
-    versions = {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
+    versions = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError, FileNotFoundError):
+            versions[name] = importlib.metadata.version(name).partition("+")[0]
     return {
         "root": str(layout.ROOT),
         "code": LOADED,
-        "versions": {"python": ".".join(platform.python_version_tuple()[:2]), **versions},
+        "versions": versions,
         "server": healthy(server, timeout=15.0),
     }
 
@@ -118,9 +121,11 @@ def require_fit(workers: Iterable[Mapping[str, Any]], server: str) -> None:
                 f"{where} has loaded other code, of {facts['root']} or of before its last change: restart it"
             )
         for name, version in own["versions"].items():
-            if facts["versions"].get(name) != version:
+            if name not in facts["versions"]:
+                raise ClusterError(f"{where} has no {name}, this machine {version}: start it in this environment")
+            if facts["versions"][name] != version:
                 raise ClusterError(
-                    f"{where} has {name} {facts['versions'].get(name)}, this machine {version}: results could differ; "
+                    f"{where} has {name} {facts['versions'][name]}, this machine {version}: results could differ; "
                     "start it in this environment"
                 )
         if not facts["server"]:

@@ -6,9 +6,10 @@ import contextlib
 import logging
 
 import dask
-from distributed import Client
+from distributed import Client, WorkerPlugin
 from prefect_dask.task_runners import DaskTaskRunner
 
+from flows import layout
 from flows.errors import ClusterError
 from flows.runners import cluster
 from flows.runners.cluster import Facts
@@ -67,6 +68,7 @@ def _ask(client: Client, server: str) -> list[Facts]:
 
     The scheduler is asked too: it reads tasks, to pass them on, and so has to find what they name, but runs none.
     """
+    client.register_plugin(_guide(str(layout.ROOT)), name="arml")
     with cluster.visitor(server) as visit:
         scheduler: Facts = client.run_on_scheduler(visit)
         with contextlib.suppress(TimeoutError):  # they may be starting; require_fit says it if none comes
@@ -80,3 +82,18 @@ def _ask(client: Client, server: str) -> list[Facts]:
                 client.wait_for_workers(len(found), timeout=cluster.LIMIT)
                 found = client.run(visit)
     return [*found.values(), cluster.as_reader(scheduler)] if found else []
+
+
+def _guide(root: str) -> WorkerPlugin:
+    """What leads workers to this project that nobody has asked: those that come later, in the place of killed ones.
+
+    Its class is made here, inside of a function, so that it travels as code.
+    """
+
+    class Guide(WorkerPlugin):
+        def setup(self, worker: object) -> None:
+            import sys
+
+            sys.path[:] = [root, *(path for path in sys.path if path != root)]
+
+    return Guide()

@@ -1,17 +1,19 @@
-"""What a run shows in Prefect's pages: the report's tables in Markdown, what a stage took, with links to the files."""
+"""What a run shows in Prefect's pages: commit and params of its run, the report's tables, costs, links to the files."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prefect import get_client
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
 from flows import layout
 from flows.params import yaml12
+from flows.workspaces.commit import of_code
 
 TABLES = {
     "overview": "At the middle radius",
@@ -26,6 +28,35 @@ _KEY = re.compile(r"[^a-z0-9]+")
 def key(*words: str) -> str:
     """A name as Prefect wants it: lower case, digits and dashes."""
     return _KEY.sub("-", " ".join(words).lower()).strip("-")
+
+
+def describe(stage: str, arguments: Mapping[str, str], params: Mapping[str, Any]) -> Callable[..., None]:
+    """What a flow calls as it begins: its run's page then says which params the stage depends on, and the commit.
+
+    The params stand under Parameters; the commit and the data set are tags, by which runs can be looked for.
+    """
+    facts = {**arguments, **depends_on(stage, arguments.get("dataset", ""), params)}
+    code = of_code()
+    tags = [*arguments.values(), *([f"commit {code}"] if code else [])]
+
+    def tell(_flow: Any, run: Any, _state: Any) -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run.id, parameters=facts, tags=tags)
+
+    return tell
+
+
+def depends_on(stage: str, dataset: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The params that dvc.yaml names for a stage, by their dotted names."""
+    entry = yaml12.read(layout.ROOT / "dvc.yaml")["stages"][stage]
+    found: dict[str, Any] = {}
+    for name in entry.get("do", entry).get("params", ()):
+        value: Any = params
+        words = [dataset if word in ("${key}", "${item}") else word for word in name.split(".")]
+        for word in words:
+            value = value[word]
+        found[".".join(words)] = value
+    return found
 
 
 class LiveShare:
@@ -66,11 +97,15 @@ def publish_report(reports: Path, written: Sequence[Path]) -> None:
 
 def publish_lineage(commit: str, params: Mapping[str, Any], datasets: Mapping[str, Mapping[str, Any]]) -> None:
     """An artifact about what the results come from: the commit, the data sets' fingerprints, and every parameter."""
-    lines = [f"Code and parameters: {f'commit {commit}' if commit else 'not in git'}.", ""]
+    lines = [_made_from(commit), ""]
     lines += ["| data set | source | fingerprint |", "|---|---|---|"]
     lines += [f"| {name} | {facts['source']} | `{facts['fingerprint'][:16]}` |" for name, facts in datasets.items()]
     lines += ["", "```yaml", yaml12.dump(dict(params)).rstrip(), "```"]
     create_markdown_artifact("\n".join(lines), key="lineage", description="What the results come from")
+
+
+def _made_from(commit: str) -> str:
+    return f"Code and parameters: {f'commit {commit}' if commit else 'not in git'}."
 
 
 def publish_costs(dataset: str, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -89,6 +124,7 @@ def publish_costs(dataset: str, stage: str, rows: Sequence[Mapping[str, Any]]) -
             f"| {part or stage} | {row['n_points'] or ''} | {row['seconds']:.2f} | {row['cpu_seconds']:.2f} "
             f"| {row['peak_memory_mib']:.0f} |"
         )
-    timings = layout.timings(dataset, stage)
-    lines += ["", f"From [{layout.relative(timings)}]({timings.resolve().as_uri()})."]
+    timings, page = layout.timings(dataset, stage), layout.REPORTS / "index.html"
+    links = [f"[{layout.relative(path)}]({path.resolve().as_uri()})" for path in (timings, page)]
+    lines += ["", f"From {links[0]}. {_made_from(of_code())} The study's report: {links[1]}."]
     create_markdown_artifact("\n".join(lines), key=key(stage, dataset), description=f"{stage}, {dataset}")

@@ -12,9 +12,11 @@ import pytest
 
 from arml.learners import make_learner
 from arml.report.forecast import Rate, Task, expected_cost, fitted_points
+from arml.results.stages import DATASETS, TABLE
 from flows import costs, layout
 from flows import params as params_module
 from flows.errors import ParamsError
+from flows.params import load_params
 from flows.tasks import artifacts
 from flows.workspaces import commit, study
 
@@ -141,6 +143,7 @@ def test_tables_and_costs_become_artifacts_with_links(tmp_path: Path, monkeypatc
     )
     monkeypatch.setattr(layout, "ROOT", tmp_path)
     monkeypatch.setattr(layout, "DATA", tmp_path / "data")
+    monkeypatch.setattr(layout, "REPORTS", tmp_path / "reports")
     table, figure = tmp_path / "tables" / "table1.md", tmp_path / "figures" / "exact.svg"
     table.parent.mkdir()
     table.write_text("# Table 1\n")
@@ -155,6 +158,17 @@ def test_tables_and_costs_become_artifacts_with_links(tmp_path: Path, monkeypatc
         "10 points a CPU second" in made["verify-own-data"]
         and "| arml 11 | 50 | 2.00 | 5.00 | 10 |" in made["verify-own-data"]
     )
+    assert (layout.REPORTS / "index.html").as_uri() in made["verify-own-data"]
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in TABLE if stage.of == DATASETS])
+def test_a_run_is_described_by_the_params_that_its_stage_depends_on(stage: str) -> None:
+    params = load_params()
+    params["runtime"] = {"usps": {}}
+    found = artifacts.depends_on(stage, "pendigits", params)
+    assert set(found) <= {"seed", "methods", stage, "datasets.pendigits"}
+    assert found.get(stage, params.get(stage)) == params.get(stage)
+    assert artifacts.depends_on("runtime", "usps", params) == {"seed": params["seed"], "runtime.usps": {}}
 
 
 def test_a_live_share_is_made_once_and_then_moved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import platform
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from flows.errors import ClusterError
 from flows.runners import cluster
 from flows.runners.cluster import require_fit, require_reachable, require_root, visitor
 
+python = ".".join(platform.python_version_tuple()[:2])
 SERVER = "http://127.0.0.1:4200/api"
 
 
@@ -50,6 +52,7 @@ def test_a_worker_in_this_environment_is_fit(root: Path, fit: dict[str, Any]) ->
         ({"code": "0" * 64}, "has loaded other code"),
         ({"root": "elsewhere"}, "has loaded other code, of elsewhere"),
         ({"versions": {"python": "3.10"}}, r"has python 3\.10, this machine 3\.1"),
+        ({"versions": {"python": python}}, "has no numpy, this machine .*: start it in this environment"),
         ({"server": False}, "does not reach the Prefect server at http.* export PREFECT_API_URL"),
     ],
 )

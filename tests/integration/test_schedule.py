@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from injection import living_in, wait_for
-from workspace import Workspace, git
+from workspace import Workspace, asked, git
 
 
 @pytest.fixture
@@ -30,12 +29,6 @@ def team(study: Workspace, tmp_path: Path) -> Workspace:
 def history(study: Workspace) -> list[dict[str, Any]]:
     file = Path(study.environment["PREFECT_HOME"]) / "reruns.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
-
-
-def asked(url: str, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
 
 
 def test_reruns_by_the_clock_pull_reproduce_push_and_record(team: Workspace, server: str, tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from injection import living_in, wait_for
 from workspace import ROOT, Workspace, git
 
 
@@ -70,6 +74,48 @@ def test_two_changes_merge_without_a_conflict_and_one_rerun_makes_them_right(
     report = (bob.path / "reports" / "index.md").read_text()
     assert report != git("show", "HEAD:reports/index.md", cwd=bob.path)
     assert report.count("lurality")
+
+
+def test_two_experiments_side_by_side_end_well_and_reach_a_colleague(
+    colleagues: tuple[Workspace, Workspace],
+) -> None:
+    """Each with a server and a port of its own; what a colleague pulls can be shown, compared and applied."""
+    ada, bob = (Workspace(person.path, alone(person.environment)) for person in colleagues)
+    ada.dvc("exp", "run", "-q", "--queue", "-n", "few", "-S", "check.sample=5")
+    ada.dvc("exp", "run", "-q", "--queue", "-n", "more", "-S", "check.sample=10")
+    queue, servers = ada.start(sys.executable, "-m", "dvc", "queue", "start", "-j", "2"), set[str]()
+    try:
+        over = wait_for(lambda: ended(ada, servers), 300)
+    finally:
+        ada.dvc("queue", "stop", "--kill")
+        queue.communicate(timeout=60)
+    said = ada.dvc("queue", "status")
+    assert over and said.count("Success") == 2, (said, *(ada.dvc("queue", "logs", name) for name in ("few", "more")))
+    assert len(servers) == 2
+
+    ada.dvc("exp", "push", "-q", "origin", "few", "more")
+    bob.dvc("exp", "pull", "-q", "origin", "few", "more")
+    shown = bob.dvc("exp", "show", "--md", "--drop", ".*", "--keep", r"(Experiment|check.sample|certificates.checked)$")
+    rows = {name: cells for name, *cells in re.findall(r"\[(\w+)\] +\| (\d+) +\| (\d+) ", shown)}
+    assert rows == {"few": ["90", "5"], "more": ["180", "10"]}, shown
+    assert re.search(r"certificates\.checked +90 +180 +90", bob.dvc("metrics", "diff", "few", "more"))
+    page = bob.dvc("plots", "diff", "few", "more").strip().removeprefix("file://")
+    assert {"few", "more"} <= set(re.findall(r'"rev": ?"(\w+)"', Path(page).read_text()))
+    bob.dvc("exp", "apply", "more")
+    assert "nothing has changed" in bob.repro()
+
+
+def alone(environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a person who has no Prefect server yet, and keeps Prefect's files where each workspace is."""
+    return {name: value for name, value in environment.items() if not name.startswith("PREFECT_")}
+
+
+def ended(study: Workspace, servers: set[str]) -> bool:
+    """Whether no experiment of the queue is left; notes the servers of those that are at work."""
+    for file in study.path.glob(".dvc/tmp/exps/*/.prefect/server.json"):
+        with contextlib.suppress(OSError, ValueError):
+            servers.add(json.loads(file.read_text())["url"])
+    return not living_in(study.path)
 
 
 def test_generated_files_and_nothing_else_are_kept_whole() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import toy_params
-from workspace import BIN, Workspace, git
+from workspace import BIN, Workspace, asked, git
 
 from arml.results import read_provenance, read_table, write_table
 
@@ -193,6 +193,20 @@ def test_dvc_by_its_path_finds_the_project_s_python(study: Workspace, tmp_path: 
     assert f"error: {bare / 'python'} has no Prefect" in output and "make env" in output
     (study.path / ".venv").symlink_to(sys.prefix)
     assert "preprocess toy: 60 training and 30 test points" in study.run(*repro, PATH=path)
+
+
+def test_the_page_of_a_run_says_its_params_and_the_commit(study: Workspace, server: str) -> None:
+    study.stage("check", "--dataset", "toy")
+    asking = {"flows": {"name": {"any_": ["check"]}}, "flow_runs": {"tags": {"all_": ["toy", f"commit {head(study)}"]}}}
+    run = asked(server, "/flow_runs/filter", asking)[-1]
+    params = study.params()
+    assert run["name"] == "check toy"
+    assert run["parameters"] == {"dataset": "toy", **{name: params[name] for name in ("seed", "methods", "check")}}
+
+
+def head(study: Workspace) -> str:
+    return git("log", "-1", "--format=%h", "--abbrev=12", "--", "arml", "flows", "dvc.yaml", "params.yaml",
+               cwd=study.path).strip()  # fmt: skip
 
 
 def test_an_altered_part_is_computed_again(finished: tuple[Workspace, str], study: Workspace) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,3 +131,10 @@ def base_environment(home: Path) -> dict[str, str]:
         if not k.startswith(("PREFECT_", "DVC_", "ARML_", "PYTEST_", "COV_")) and k != "PYTHONPATH"
     }
     return {**kept, "PREFECT_HOME": str(home), "PATH": f"{BIN}{os.pathsep}{kept.get('PATH', '')}"}
+
+
+def asked(url: str, path: str, body: dict[str, Any]) -> Any:
+    """What a Prefect server answers."""
+    request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
