@@ -1,7 +1,8 @@
-"""``python -m tests.benchmarks.devices``: the Boundary Attack, smoothing and CROWN on images, on a GPU or a CPU.
+"""``python -m tests.benchmarks.devices``: radii, the Boundary Attack, smoothing and CROWN on images, on a GPU machine.
 
-Each part is checked against the CPU on a few points, or the run fails. Each has a budget of seconds: a short trial says
-how long the whole would take, and where that is too long the effort is cut, which the table shows.
+Exact radii and Theorem 1 take the cores beside the GPU; the checker must accept a sample of them. The other parts are
+checked against the CPU on a few points, or the run fails. Each has a budget of seconds: a short trial says how long
+the whole would take, and where that is too long the effort is cut, which the table shows.
 """
 
 from __future__ import annotations
@@ -24,13 +25,23 @@ from arml.knn.reference import reference_set
 from arml.networks import NetworkClassifier, SmoothedClassifier, certified_radii
 from arml.report.markup import markdown_table
 from arml.system.files import write_text
+from tests.benchmarks.radii_on_cores import RADII, timed_radii
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MIRROR = os.environ.get("ARML_MIRROR", str(_ROOT.parent / "shared" / "data"))
 _K, _SIGMA = 11, 0.25
 _TRIAL = 200  # steps
 _OTHERS = 0.2  # of the budget: what smoothing and CROWN may take each
-_HEADER = ["what", "training points", "points", "effort", "seconds", "beside the CPU's, on a few points"]
+_HEADER = ["what", "training points", "points", "effort", "seconds", "checked on a few points"]
+
+
+def radii(data: Dataset, options: argparse.Namespace) -> Iterator[list[str]]:
+    """Exact 1-NN radii and Theorem 1, on all cores."""
+    for kind in RADII:
+        found = timed_radii(kind, data, None, options.radii)
+        checked = f"{found.checked} accepted by the checker"
+        effort = f"{found.processes} processes"
+        yield [kind, str(len(data.X_train)), str(found.points), effort, f"{found.seconds:.1f}", checked]
 
 
 def attacked(data: Dataset, options: argparse.Namespace) -> list[str]:
@@ -104,6 +115,7 @@ def parts(options: argparse.Namespace) -> Iterator[list[str]]:
     """The rows of the table, one at a time."""
     data = load(options.data, source="mirror", mirror=options.mirror)
     data = replace(data, X_train=data.X_train[: options.size], y_train=data.y_train[: options.size])
+    yield from radii(data, options)
     yield attacked(data, options)
     network = NetworkClassifier("cnn", noise=_SIGMA, epochs=2, device=options.device).fit(data.X_train, data.y_train)
     yield smoothed(network, data, options)
@@ -114,11 +126,12 @@ def page(rows: list[list[str]], name: str, device: str) -> str:
     """The table as Markdown, with what it was made on."""
     card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "the CPU"
     lines = [
-        f"# Attacks and networks' certificates on {name}",
+        f"# Radii, attacks and networks' certificates on {name}",
         "",
         f"Made by `python -m tests.benchmarks.devices --device {device}` on {card}, {os.cpu_count()} cores beside it,",
-        f"torch {torch.__version__}. Seconds are of the wall. *Beside the CPU's*: the largest relative difference of a",
-        f"norm after {_TRIAL} steps, or of a radius, and of votes.",
+        f"torch {torch.__version__}. Seconds are of the wall. Radii are the cores' work, the rest the device's.",
+        "*Checked*: by the checker of certificates; or the largest relative difference from the CPU's of a radius,",
+        f"or of a norm after {_TRIAL} steps, and the difference of votes.",
         "",
         *markdown_table(_HEADER, rows),
     ]
@@ -131,6 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="a torch device")
     parser.add_argument("--data", default="mnist", help="a data set of square images in the mirror")
     parser.add_argument("--points", type=int, default=1000, help="test points; fewer where the budget ends")
+    parser.add_argument("--radii", type=int, help="test points of the radii; all, where left out")
     parser.add_argument("--size", type=int, help="training points; all, where left out")
     parser.add_argument("--attack-steps", type=int, default=25_000, help="fewer where the budget ends")
     parser.add_argument("--samples", type=int, default=100_000, help="noise vectors a point")

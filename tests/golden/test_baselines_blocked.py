@@ -5,6 +5,8 @@ Rounding is all that differs, and L-BFGS makes much of it where it goes on for l
 fashion-mnist when their order is changed. Sizes and iterations here are such that it agrees with itself.
 """
 
+import os
+
 import numpy as np
 import pytest
 
@@ -111,12 +113,17 @@ def test_the_benchmark_of_attacks_and_certificates_writes_its_table(tmp_path):
         "300",
         "--budget",
         "20",
+        "--radii",
+        "4",
     ]
     assert main(["--device", "cpu:0", "--out", str(tmp_path / "devices.md"), *effort]) == 0
     lines = (tmp_path / "devices.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     rows = [row for row in rows[1:] if not row[0].startswith("-")]
+    processes = f"{len(os.sched_getaffinity(0))} processes"
     assert [row[:4] for row in rows] == [
+        ["exact 1-NN", "300", "4", processes],
+        ["Theorem 1, K = 11", "300", "4", processes],
         ["Boundary Attack, K = 11", "300", "1", "30 steps"],
         ["smoothing, cnn", "", "1", "n = 300"],
         ["CROWN, cnn", "", rows[-1][2], "tolerance 0.005"],
