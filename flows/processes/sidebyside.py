@@ -15,14 +15,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import json
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from arml.system.files import write_json
 from flows.processes.commands import dvc_command
 
 VARIABLE = "ARML_STAGES_AT_ONCE"  # in the environment of a run: how many stages may run side by side
@@ -53,13 +56,13 @@ def command(at_once: int, *arguments: str) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Run a command of DVC; exit code as DVC's."""
-    from dvc.cli import main as dvc
+    from dvc import cli
     from dvc.repo import reproduce
 
     sys.argv = list(arguments)  # what DVC calls itself where it says who holds a file
     at_once = int(os.environ.pop(VARIABLE, "1"))  # stages are told it where they have company
     if at_once < 2 or not usable():
-        return int(dvc(arguments[1:]))
+        return int(cli.main(arguments[1:]))
     plain = reproduce._reproduce
 
     def side_by_side(steps: list[Any], graph: Any = None, **options: Any) -> list[Any]:
@@ -68,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
     with _replaced(reproduce, "_reproduce", side_by_side):
         # a person's `dvc status` of some seconds may hold the lock just when a stage ends
-        return int(dvc(["--wait-for-lock", *arguments[1:]]))
+        return int(cli.main(["--wait-for-lock", *arguments[1:]]))
 
 
 def several() -> bool:
@@ -106,12 +109,15 @@ def _reproduce(steps: Sequence[Any], graph: Any, at_once: int, options: Mapping[
                 if reproduce._reproduce_stage(stage, upstream=needs[stage], **passed):
                     ran.append(stage)
 
-        failed = schedule(steps, needs, run, at_once, lambda stage: str(stage.name).partition("@")[0] in UNDISTURBED)
+        failed = schedule(
+            steps, needs, run, at_once, lambda stage: str(stage.addressing).partition("@")[0] in UNDISTURBED
+        )
     for _, error in failed[:-1]:
         reproduce.logger.warning("%s", error)
     if failed:  # the last: its own error is the last that was printed
         stage, error = failed[-1]
         reproduce._raise_error(error, stage)
+    _note(steps[0].repo).unlink(missing_ok=True)
     return [stage for stage in steps if stage in ran]
 
 
@@ -192,28 +198,50 @@ def _turns(steps: Sequence[Any], at_once: int) -> Iterator[Callable[[Any], conte
         with (
             _replaced(run, "_run", outside),
             _replaced(rwlock, "rwlock", of_stage),
-            _replaced(dvcfile, "modify_yaml", _in_order(dvcfile.modify_yaml, [stage.name for stage in steps])),
+            _replaced(
+                dvcfile,
+                "modify_yaml",
+                _in_order(dvcfile.modify_yaml, [stage.addressing for stage in steps], _note(steps[0].repo)),
+            ),
         ):
             yield turn
     finally:
         lock.lock()
 
 
-def _in_order(modify: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-    """DVC's way to change a YAML file, with the entries that are new in dvc.lock kept in the order of `names`."""
-    old: dict[str, set[str]] = {}
+def _in_order(modify: Callable[..., Any], names: Sequence[str], note: Path) -> Callable[..., Any]:
+    """DVC's way to change a YAML file, with the entries that are new in dvc.lock kept in the order of `names`.
+
+    New is what was not there when the last run that came to its end began: `note` tells it to the run after one that
+    was stopped, unless something else has changed dvc.lock since.
+    """
 
     @contextlib.contextmanager
     def ordered(path: str, fs: Any = None) -> Iterator[Any]:
         with modify(path, fs=fs) as data:
-            known = old.setdefault(path, set(data.get("stages", {})))
+            stages = data.get("stages", {})
+            old = _noted(note, list(stages))
             yield data
             stages = data["stages"]
             for name in names:
-                if name in stages and name not in known:
+                if name in stages and name not in old:
                     stages[name] = stages.pop(name)  # to the end
+            write_json(note, {"old": old, "now": list(stages)})
 
     return ordered
+
+
+def _note(repo: Any) -> Path:
+    return Path(repo.tmp_dir) / "arml.lock-order.json"
+
+
+def _noted(note: Path, now: list[str]) -> list[str]:
+    """Entries of dvc.lock that are not new, where it has those of `now`."""
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(note.read_text(encoding="utf-8"))
+        if kept["now"] == now:
+            return list(kept["old"])
+    return now
 
 
 @contextlib.contextmanager
