@@ -10,7 +10,7 @@ from conftest import toy_params
 from injection import living_in, wait_for
 from workspace import Workspace, base_environment, clone
 
-TARGETS = tuple(f"{stage}@{dataset}" for dataset in ("toy", "mine") for stage in ("verify", "certify"))
+TARGETS = ("train@toy", "train@mine")
 
 
 def stages_at_work(folder: Path) -> int:
@@ -20,11 +20,13 @@ def stages_at_work(folder: Path) -> int:
 def test_two_data_sets_are_computed_side_by_side_with_the_bytes_of_one_by_one(
     tmp_path: Path, home: Path, server: str
 ) -> None:
-    params = toy_params() | {"methods": ["euclidean", "lfda"]}
+    params = toy_params() | {"methods": ["euclidean"]}
     params["datasets"]["mine"] = {
         "source": "file", "file": "mine.csv", "label": "kind", "test_fraction": 0.25, "radii": [0, 0.1],
     }  # fmt: skip
-    study = clone(tmp_path / "side", {**base_environment(home), "PREFECT_API_URL": server}, params)
+    # where only some stages are asked for, their order in DVC is that of a set
+    environment = {**base_environment(home), "PREFECT_API_URL": server, "PYTHONHASHSEED": "0"}
+    study = clone(tmp_path / "side", environment, params)
     rows = [f"{i % 2},{i % 7},{(i * i) % 5 + 3 * (i % 2)}" for i in range(60)]
     (study.path / "data" / "own" / "mine.csv").write_text("\n".join(["kind,a,b", *rows]) + "\n")
     plain = study.copy(tmp_path / "plain")
@@ -46,5 +48,5 @@ def one_by_one(study: Workspace) -> None:
     params["run"]["workers"] = 1
     study.set_params(params)
     told = study.repro(*TARGETS)
-    begun = [line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")]
-    assert begun.index("train@toy") + 1 == begun.index("verify@toy")
+    said = [line.split(" ")[0] for line in told.splitlines() if line.startswith(("Running stage", "Updating lock"))]
+    assert said == ["Running", "Updating"] * 7  # each is saved before the next begins
