@@ -19,15 +19,15 @@ from arml.system.files import write_text
 from flows import costs, layout
 from flows.errors import BusyError, ParamsError, ServerError
 from flows.params import completed, load_params, yaml12
-from flows.processes import deadline, server, warm, watch
+from flows.processes import deadline, server, sidebyside, warm, watch
 from flows.processes.commands import (
     Stopped,
-    dvc_command,
     exclusive,
     run_group,
     signals_as_exit,
     stage_environment,
 )
+from flows.runners.choice import stages_at_once
 from flows.tasks import summary
 from flows.workspaces import commit, own
 from flows.workspaces.study import available, make_rooms, prepare
@@ -82,7 +82,7 @@ def bring_up_to_date(workspace: Path, study: str | None, dvc_arguments: list[str
             return 0
         for line in costs.lines(params, changed, study) if changed else ():
             say(line)
-    return reproduce(workspace, dvc_arguments, begun)
+    return reproduce(workspace, dvc_arguments, begun, stages_at_once(params["run"]))
 
 
 def complete(path: Path) -> Iterator[str]:
@@ -106,7 +106,7 @@ def drop_removed(workspace: Path, params: dict[str, Any]) -> None:
                 shutil.rmtree(folder)
 
 
-def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
+def reproduce(workspace: Path, dvc_arguments: list[str], begun: float, at_once: int) -> int:
     """Start the server, run dvc repro in a process group of its own, end both whatever happens."""
     environment = stage_environment()
     runs = layout.PREFECT_HOME / "runs"
@@ -114,6 +114,7 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
     log = runs / f"{int(begun)}-{os.getpid()}.jsonl"
     environment["ARML_RUN_LOG"] = str(log)
     environment[watch.OWNER] = str(os.getpid())
+    environment[sidebyside.VARIABLE] = str(at_once)
     environment[commit.VARIABLE] = commit.of_code()
     code, stopped_by = 1, 0
     try:
@@ -123,7 +124,8 @@ def reproduce(workspace: Path, dvc_arguments: list[str], begun: float) -> int:
             environment["PREFECT_API_URL"] = server.ensure_server(say)
             waited = time.time() - started
             say(f"Prefect at {environment['PREFECT_API_URL'].removesuffix('/api')} after {waited:.1f} s")
-            code = run_group(warm.command(dvc_command("repro", *dvc_arguments)), workspace, environment)
+            command = sidebyside.command(at_once, "repro", *dvc_arguments)
+            code = run_group(warm.command(command), workspace, environment)
     except ServerError as error:
         print(f"error: {error}", file=sys.stderr)
     except Stopped as stopped:

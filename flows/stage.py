@@ -15,13 +15,14 @@ from arml.results.stages import STAGES, STUDY
 from flows import layout
 from flows.errors import BusyError, FlowError, ParamsError, ServerError, TimeUpError
 from flows.params import current_params, require_dataset
-from flows.processes import deadline, server, watch
+from flows.processes import deadline, server, sidebyside, watch
 from flows.processes.commands import own_turn
 from flows.workspaces import study
 
 
 def main(argv: list[str]) -> int:
     """Run the stage that `argv` names; 0 if it ended well, else 1 (failed) or 2 (params, arguments), with a line."""
+    sidebyside.whole_lines()
     parser = argparse.ArgumentParser(prog="python -m flows", description="Run one stage of the study.")
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for name in STAGES:

@@ -205,7 +205,7 @@ class Run(Section):
         default=None, description="null: this machine; or one of dask or ray: tcp://head:8786 | ray://head:10001 | auto"
     )
     workers: Annotated[Any, whole(1, "auto")] = Field(
-        default="auto", description="tasks side by side on this machine; auto: its cores / threads_per_task"
+        default="auto", description="tasks of a stage side by side on this machine; auto: its cores / threads_per_task"
     )
     threads_per_task: Annotated[Any, whole(1)] = Field(default=1, description="BLAS and torch threads of a task")
     shard_size: Annotated[Any, whole(1)] = Field(default=1000, description="test points a task")

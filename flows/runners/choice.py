@@ -22,8 +22,19 @@ def worker_count(run: Mapping[str, Any]) -> int:
     """Tasks side by side on this machine: as `run.workers` says; ``auto`` gives each thread of a task a core."""
     if run["workers"] != "auto":
         return int(run["workers"])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(run.get("threads_per_task", 1)))
+    return max(1, _cores() // int(run.get("threads_per_task", 1)))
+
+
+def stages_at_once(run: Mapping[str, Any]) -> int:
+    """Stages side by side under the main command, each with `worker_count` tasks: as many as half the cores, from 2
+    to 4, but one on a single core or where one task at a time is asked for."""
+    if _cores() == 1 or worker_count(run) == 1:
+        return 1
+    return min(max(2, _cores() // 2), 4)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def runner_kind(run: Mapping[str, Any], stage: str, dataset: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from flows.processes import sidebyside
+
 _SECONDS_BETWEEN_LINES = 2.0
 
 
@@ -36,7 +38,7 @@ class Progress:
         self.begun = time.monotonic()
         self.told = 0.0
         self.bar = None
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not sidebyside.several():  # bars of two stages would write over each other
             whole, unit = (points, " points") if points else (parts, " parts")
             self.bar = tqdm(total=whole, desc=title, unit=unit, file=sys.stdout, dynamic_ncols=True)
 

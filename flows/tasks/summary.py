@@ -1,4 +1,9 @@
-"""Where a run's time went: the stages' own work, and what orchestrating it cost."""
+"""Where a run's time went: the stages' own work, and what orchestrating it cost.
+
+Both are wall time, also where stages run side by side: own work is the time in which at least one part of any stage was
+at work, orchestration the time in which none was. A stage's figure is the time in which one of its own parts was; with
+stages side by side these add up to more than the whole.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from pathlib import Path
 
 
 def busy(intervals: Iterable[tuple[float, float]]) -> float:
-    """Seconds covered by at least one of the intervals (tasks side by side count once)."""
+    """Seconds covered by at least one of the intervals (tasks and stages side by side count once)."""
     total, reached = 0.0, float("-inf")
     for begun, ended in sorted(intervals):
         if ended > reached:

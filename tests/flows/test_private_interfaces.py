@@ -1,21 +1,24 @@
-"""Private names of multiprocessing and Ray: there where they are used, and what happens where they are not.
+"""Private names of multiprocessing, Ray and DVC: there where they are used, and what happens where they are not.
 
-If one of these fails after an update of Python or Ray, look in its sources where the name went, adapt
-flows/processes/forkserver.py or flows/runners/ray.py, run tests/flows/test_warm.py and the integration tests of
-runners, and add the version to TRIED.
+If one of these fails after an update of Python, Ray or DVC, look in its sources where the name went, adapt
+flows/processes/forkserver.py, flows/runners/ray.py or flows/processes/sidebyside.py, run tests/flows/test_warm.py,
+tests/flows/test_sidebyside.py and the integration tests of runners, and add the version to TRIED.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import multiprocessing
 import multiprocessing.forkserver
 import sys
+from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
 
 from flows.errors import ClusterError
-from flows.processes import forkserver, warm
+from flows.processes import forkserver, sidebyside, warm
 from flows.runners import ray as ray_runner
 from flows.runners.processes import ProcessRunner
 
@@ -66,3 +69,38 @@ def test_without_rays_private_name_the_address_is_asked_for(monkeypatch: pytest.
     monkeypatch.delenv("RAY_ADDRESS")
     with pytest.raises(ClusterError, match="export RAY_ADDRESS"):
         ray_runner._found()
+
+
+def test_stages_can_run_side_by_side_with_the_dvc_that_is_pinned() -> None:
+    from dvc.repo import reproduce
+    from dvc.stage import decorators, run
+
+    assert sidebyside.usable()
+    taken = inspect.signature(reproduce._reproduce).parameters
+    assert list(taken)[:2] == ["stages", "graph"] and set(taken) - {"stages", "graph", "kwargs"} == {
+        *("force_downstream", "on_error", "force", "repro_fn"),
+    }
+    assert list(inspect.signature(run._run).parameters) == ["executable", "cmd", "kwargs"]
+    # what is replaced in a module is looked up there when it is used
+    assert "dvc.rwlock import rwlock" in inspect.getsource(decorators)
+    assert "_run(executable, cmd, **kwargs)" in inspect.getsource(run.cmd_run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda patch: patch.setattr(metadata, "version", lambda _name: "3.99.0")]
+    + [
+        lambda patch, module=module, name=name: patch.delattr(importlib.import_module(module), name)
+        for module, name in sidebyside._PRIVATE
+    ],
+    ids=["version", *(name for _, name in sidebyside._PRIVATE)],
+)
+def test_plain_dvc_repro_runs_where_they_cannot(monkeypatch: pytest.MonkeyPatch, change) -> None:
+    called = []
+    monkeypatch.setattr("dvc.cli.main", lambda arguments: called.append(arguments) or 7)
+    monkeypatch.setenv(sidebyside.VARIABLE, "2")
+    monkeypatch.setattr(sys, "argv", [])
+    change(monkeypatch)
+    assert not sidebyside.usable()
+    assert sidebyside.main(["dvc", "repro", "-f"]) == 7 and called == [["repro", "-f"]]
+    assert sidebyside.command(1, "repro")[1:] == ["-m", "dvc", "repro"]

@@ -168,4 +168,8 @@ def test_summary_splits_work_from_orchestration(tmp_path: Path) -> None:
     text = summary(log, 20.0)
     assert "done in 20.0 s: stages' own work 8.0 s (train 6.0, verify 2.0), orchestration 12.0 s" in text
     assert "own work 2.0 s (verify 2.0), orchestration 8.0 s" in summary(log, 10.0, since=7.0)  # not train's
+    rows = [("train", 0, 4), ("verify", 5, 9), ("attack", 6, 8), ("certify", 8, 10)]  # three of them side by side
+    log.write_text("".join(json.dumps({"stage": s, "dataset": "d", "begun": b, "ended": e}) + "\n" for s, b, e in rows))
+    said = "stages' own work 9.0 s (train 4.0, verify 4.0, attack 2.0, certify 2.0), orchestration 3.0 s"
+    assert said in summary(log, 12.0)
     assert "own work 0.0 s (none)" in summary(tmp_path / "missing", 1.0)
