@@ -11,7 +11,7 @@ SUPPORTED  := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
             if "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 
-.PHONY: help env repro paper full sensitivity seeds options runtime gap networks own toy test test-rest test-all nightly fuzz check bench bench-attacks bench-exact docs faults wheel clean-env
+.PHONY: help env repro paper full sensitivity seeds options runtime gap networks own toy test test-rest test-long test-all nightly fuzz check bench bench-attacks bench-exact docs faults wheel clean-env
 .DELETE_ON_ERROR:
 
 help:
@@ -25,7 +25,7 @@ help:
 	@echo "make own FILE=wine.csv LABEL=quality [TEST=…] [SET='missing=median encode=one-hot']   a study of your own file"
 	@echo "make toy        a study of seconds, in a workspace of its own"
 	@echo "make test       the tests that a change must pass, at most 10 minutes: unit, property, golden, a toy study"
-	@echo "make test-all   all tests, some 25 minutes: the pipeline under faults, schedules, sweeps, clusters; the wheel too"
+	@echo "make test-all   all tests, some 35 minutes: the pipeline under faults, schedules, sweeps, clusters; the wheel too"
 	@echo "make nightly    the tests by random examples other than make test's; SEED=… repeats a night"
 	@echo "make fuzz       random problems against brute force, ten million probes (minutes); SEED=… repeats a run"
 	@echo "make check      ruff and mypy"
@@ -106,9 +106,13 @@ test: $(STAMP)
 
 test-rest: $(STAMP)
 	@echo "[test] what \`make test\` leaves out: the pipeline under faults, schedules, sweeps and clusters; slow golden tests"
-	@$(PYTEST) -m "slow or pipeline"
+	@$(PYTEST) -m "(slow or pipeline) and not long"
 
-test-all: test test-rest wheel
+test-long: $(STAMP)
+	@echo "[test] what takes longest: a Ray cluster of two hosts, a remote in S3, two queued experiments"
+	@$(PYTEST) -m long
+
+test-all: test test-rest test-long wheel
 
 # what `make test` draws is fixed; here it is not, and the seed says how to see it again
 nightly: $(STAMP)

@@ -120,7 +120,7 @@ def run_with_a_fault(study: Workspace, stage: str, node: subprocess.Popen[bytes]
     return output
 
 
-@pytest.mark.parametrize(("runner", "shard_size"), [("dask", 11), ("ray", 16)])
+@pytest.mark.parametrize(("runner", "shard_size"), [("dask", 11), pytest.param("ray", 16, marks=pytest.mark.long)])
 def test_two_hosts_run_the_study_with_the_bytes_of_threads_also_where_a_worker_dies(
     finished: tuple[Workspace, str],
     study: Workspace,

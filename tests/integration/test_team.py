@@ -76,6 +76,7 @@ def test_two_changes_merge_without_a_conflict_and_one_rerun_makes_them_right(
     assert report.count("lurality")
 
 
+@pytest.mark.long
 def test_two_experiments_side_by_side_end_well_and_reach_a_colleague(
     colleagues: tuple[Workspace, Workspace],
 ) -> None:
