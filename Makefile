@@ -109,7 +109,7 @@ test-rest: $(STAMP)
 	@$(PYTEST) -m "(slow or pipeline) and not long"
 
 test-long: $(STAMP)
-	@echo "[test] what takes longest: a Ray cluster of two hosts, a remote in S3, two queued experiments"
+	@echo "[test] what takes longest: a Ray cluster of two hosts, two queued experiments"
 	@$(PYTEST) -m long
 
 test-all: test test-rest test-long wheel

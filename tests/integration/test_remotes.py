@@ -24,7 +24,7 @@ def forget(study: Workspace, name: str) -> None:
     (study.path / name).unlink()
 
 
-@pytest.mark.parametrize("remote", [pytest.param(s3, marks=pytest.mark.long), ssh])
+@pytest.mark.parametrize("remote", [s3, ssh])
 def test_results_travel_and_what_a_remote_has_lost_or_damaged_is_told_and_made_again(
     study: Workspace, tmp_path: Path, remote: object
 ) -> None:
