@@ -9,6 +9,7 @@ import pytest
 
 from arml.certificate import Certificate, Proof
 from arml.certify import certificates, certified_radii
+from arml.certify.packing import Packing
 from arml.check import CertificateChecker
 from tests.unit.test_attacks_boundary import blobs
 
@@ -79,3 +80,23 @@ def test_checker_rejects_a_positive_of_another_class_and_negative_multipliers() 
 def test_other_norms_are_refused(norm: float) -> None:
     with pytest.raises(ValueError, match="bound 'packing' is for norm 2, got"):
         certified_radii([[0.0], [1.0]], [0, 1], [[0.1]], [0], n_neighbors=1, bound="packing", norm=norm)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 8])
+def test_what_is_left_unpacked_would_not_have_raised_the_radius(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packings end where they no longer decide: without that, and with none remembered, the radii are the same."""
+    rng = np.random.default_rng(k)
+    X, y = rng.normal(size=(90, 4)), np.arange(90) % 4
+    X += 0.8 * np.eye(4)[y]
+    Z, labels = X[:25] + 0.3 * rng.normal(size=(25, 4)), y[:25]
+    found = certified_radii(X, y, Z, labels, None, k, "packing")
+    order = Packing.order
+
+    def whole(self: Packing, *arguments: object) -> float:
+        self._known.clear()
+        return order(self, *arguments[:-1], np.inf)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Packing, "order", whole)
+    np.testing.assert_array_equal(found, certified_radii(X, y, Z, labels, None, k, "packing"))
+    monkeypatch.undo()
+    assert (found > certified_radii(X, y, Z, labels, None, k, "plurality") * (1 + 1e-6)).any()
